@@ -1,0 +1,109 @@
+"""Self-critical training: captions are sampled, and those that score above their siblings' mean CIDEr-D become likelier.
+
+Rennie et al. 2017 with the leave-one-out baseline of Luo 2020. Cross-entropy on the other sources goes on beside it, so that
+questions and labels are not forgotten.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..text_metrics import words
+from .dataset import CAPTION_PROMPT, Example, Features
+from .generate import decode
+from .prompts import END
+from .train import Loader, Model, Run, collate, grow_tree
+
+
+class CiderReward:
+    """CIDEr-D of one caption against a photo's references, with document frequencies of the training captions."""
+
+    def __init__(self, references: dict[int, list[str]]):
+        self.documents = Counter()
+        self.grams = {i: [_grams(words(r)) for r in refs] for i, refs in references.items()}
+        for refs in self.grams.values():
+            self.documents.update({gram for r in refs for gram in r})
+        self.log_count = math.log(len(references))
+        self.vectors = {i: [self._vector(g) for g in refs] for i, refs in self.grams.items()}
+
+    def _vector(self, grams: Counter):
+        vector = [{} for _ in range(4)]
+        for gram, count in grams.items():
+            vector[len(gram) - 1][gram] = count * (self.log_count - math.log(max(1.0, self.documents[gram])))
+        norms = [math.sqrt(sum(v * v for v in part.values())) for part in vector]
+        return vector, norms, sum(c for g, c in grams.items() if len(g) == 1)
+
+    def __call__(self, caption: str, photo: int) -> float:
+        own, norms, length = self._vector(_grams(words(caption)))
+        total = 0.0
+        for other, other_norms, other_length in self.vectors[photo]:
+            penalty = math.exp(-((length - other_length) ** 2) / (2 * 6.0**2))
+            for part, ref, n, m in zip(own, other, norms, other_norms, strict=True):
+                if n and m:
+                    total += penalty * sum(min(v, ref.get(g, 0.0)) * ref.get(g, 0.0) for g, v in part.items()) / (n * m) / 4
+        return total / len(self.vectors[photo]) * 10
+
+
+def _grams(text: str) -> Counter:
+    tokens = text.split()
+    return Counter(tuple(tokens[i : i + n]) for n in range(1, 5) for i in range(len(tokens) - n + 1))
+
+
+def train_self_critical(run: Run, loader: Loader, examples: list[Example], features: Features, steps: int, validate, samples: int = 5) -> None:
+    run.resume()
+    model: Model = run.model
+    rows = loader.by_source["flickr8k"] + loader.by_source.get("coco_mix", [])
+    reward = CiderReward({i: examples[i].answers[CAPTION_PROMPT] for i in rows})
+    stop = model.tokenizer.convert_tokens_to_ids(END)
+    rewards: list[float] = []
+    bar = tqdm(range(run.step, steps), initial=run.step, total=steps, desc=run.name, mininterval=15)
+    for step in bar:
+        rng = np.random.default_rng(step + 17)
+        chosen = rng.choice(rows, loader.size, replace=False).tolist()
+        views = [int(rng.integers(features.tokens.shape[1])) for _ in chosen]
+        visual = torch.from_numpy(np.stack([features.tokens[i, v] for i, v in zip(chosen, views, strict=True)])).float()
+        loss, mean_reward = _policy_loss(model, reward, chosen, visual, features, stop, samples)
+        if step % 3 == 0:  # keep questions and labels
+            batch, other = loader(step)
+            model.train()
+            loss = loss + 0.3 * model.token_losses(batch, other).mean()
+        run.update(loss, min(1.0, (step + 1) / 20) * (1 - 0.9 * step / steps))
+        rewards.append(mean_reward)
+        if run.step % 10 == 0:
+            bar.set_postfix(reward=f"{np.mean(rewards[-10:]):.3f}")
+            run.log(reward=round(float(np.mean(rewards[-10:])), 4))
+        if run.step % 50 == 0 or run.step == steps:
+            run.save()
+        if run.step % 100 == 0 or run.step == steps:
+            run.log(**validate())
+
+
+def _policy_loss(model: Model, reward: CiderReward, chosen: list[int], visual, features: Features, stop: int, samples: int):
+    from .validate import prompt_batch
+
+    model.train(False)  # sample and score the same policy
+    tags = [features.tags[i] for i in chosen]
+    with torch.no_grad():
+        embeds, lengths = prompt_batch(model, visual, tags, [CAPTION_PROMPT] * len(chosen))
+        ids = decode(model.lm, embeds, lengths, stop, samples=samples, temperature=1.0)
+    texts = [t.strip() for t in model.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+    scores = torch.tensor([reward(t, chosen[k // samples]) for k, t in enumerate(texts)]).view(-1, samples)
+    baseline = (scores.sum(1, keepdim=True) - scores) / (samples - 1)
+    advantage = (scores - baseline).flatten()
+    trees = [grow_tree(model.tokenizer, tags[b], {CAPTION_PROMPT: texts[b * samples : (b + 1) * samples]}) for b in range(len(chosen))]
+    batch = collate(trees)
+    losses = model.token_losses(batch, visual)
+    # targets come answer by answer: spread each answer's advantage over its tokens
+    owner = []
+    for b, tree in enumerate(trees):
+        opening_end = tree.targets[0][0]
+        answer = -1
+        for index, _ in tree.targets:
+            answer += index == opening_end
+            owner.append(b * samples + answer)
+    return (losses * advantage[torch.tensor(owner)]).mean(), float(scores.mean())

@@ -1,0 +1,288 @@
+"""Trains the embedded VLM's projector and LoRA: `python -m myvlm_engine.pocket.train PHOTOS --work FOLDER`.
+
+Two stages: cross-entropy on captions, questions and labels; then self-critical training (Rennie et al., 2017) on
+flickr8k's CIDEr. Resumable: everything needed to go on lies in `--work`; `log.jsonl` there says what happened.
+All captions of a photo are learned in one pass: they are branches of one tree that share the photo's tokens.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+from .dataset import CAPTION_PROMPT, Example, Features, cache_features, load_examples
+from .projector import Projector, add_lora
+from .prompts import END, answer_opening, prefix_texts
+
+HALF = torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
+SOURCE_WEIGHTS = {"flickr8k": 0.74, "coco_mix": 0.06, "daquar": 0.08, "catsdogs": 0.05, "imagenet": 0.07}
+
+
+@dataclass
+class Tree:
+    """Tokens of one photo's prompts and answers. `node[i]` is the branch of token i, `parents[n]` the branch n grows from."""
+
+    ids: list[int]  # visual tokens are -1
+    node: list[int]
+    parents: list[int]
+    position: list[int]
+    targets: list[tuple[int, int]]  # (index of the token that predicts, token id it must predict)
+
+    def mask(self) -> torch.Tensor:
+        """(T, T) bool: who may look at whom: own branch and its ancestors, never the future."""
+        count = len(self.parents)
+        above = torch.eye(count, dtype=torch.bool)
+        for n in range(count):
+            if self.parents[n] >= 0:
+                above[n] |= above[self.parents[n]]
+        node = torch.tensor(self.node)
+        return above[node][:, node].tril()
+
+
+def grow_tree(tokenizer, tags: list[str], answers: dict[str, list[str]], visual_tokens: int = 26) -> Tree:
+    """prefix -> one branch per prompt -> one branch per answer."""
+    before, after = prefix_texts(tags)
+    encode = lambda text: tokenizer(text, add_special_tokens=False).input_ids
+    tree = Tree([], [], [], [], [])
+
+    def branch(ids: list[int], parent: int, start: int) -> int:
+        n = len(tree.parents)
+        tree.parents.append(parent)
+        tree.ids += ids
+        tree.node += [n] * len(ids)
+        tree.position += range(start, start + len(ids))
+        return n
+
+    root = encode(before) + [-1] * visual_tokens + encode(after)
+    branch(root, -1, 0)
+    for prompt, texts in answers.items():
+        opening = encode(answer_opening(prompt))
+        asked = branch(opening, 0, len(root))
+        last = len(tree.ids) - 1
+        for text in texts:
+            ids = encode(text + END)[:40]
+            first = len(tree.ids)
+            branch(ids[:-1], asked, len(root) + len(opening))  # the last token is only predicted
+            tree.targets.append((last, ids[0]))
+            tree.targets += [(first + i, ids[i + 1]) for i in range(len(ids) - 1)]
+    return tree
+
+
+@dataclass
+class Batch:
+    """Trees padded to one length. B photos, T tokens."""
+
+    embeds_of: list[list[int]]
+    ids: torch.Tensor  # (B, T) long, -1 visual, 0 padding
+    position: torch.Tensor  # (B, T)
+    mask: torch.Tensor  # (B, 1, T, T) bool
+    rows: torch.Tensor  # (M,) index into the flattened (B * T) tokens
+    labels: torch.Tensor  # (M,)
+
+
+def collate(trees: list[Tree]) -> Batch:
+    length = max(len(t.ids) for t in trees)
+    ids = torch.zeros(len(trees), length, dtype=torch.long)
+    position = torch.zeros_like(ids)
+    mask = torch.eye(length, dtype=torch.bool).repeat(len(trees), 1, 1)
+    rows, labels = [], []
+    for b, tree in enumerate(trees):
+        n = len(tree.ids)
+        ids[b, :n], position[b, :n] = torch.tensor(tree.ids), torch.tensor(tree.position)
+        mask[b, :n, :n] = tree.mask()
+        rows += [b * length + i for i, _ in tree.targets]
+        labels += [label for _, label in tree.targets]
+    return Batch([], ids, position, mask[:, None], torch.tensor(rows), torch.tensor(labels))
+
+
+class Model:
+    """The projector and the LM with its LoRA, ready to train."""
+
+    def __init__(self, seed: int = 0):
+        from .weights import load_plain_lm
+
+        torch.manual_seed(seed)
+        self.lm, self.tokenizer = load_plain_lm()
+        norm = self.lm.get_input_embeddings().weight.norm(dim=1).mean().item()
+        self.lm.requires_grad_(False).to(HALF)
+        self.projector = Projector(norm)
+        self.lora = add_lora(self.lm)
+
+    def train(self, mode: bool = True) -> None:
+        self.projector.train(mode)
+        self.lm.train(mode)
+
+    def hidden(self, batch: Batch, features: torch.Tensor) -> torch.Tensor:
+        """Last hidden states (B, T, 576)."""
+        embeds = self.lm.get_input_embeddings()(batch.ids.clamp(min=0))
+        visual = self.projector(features).to(embeds.dtype)
+        embeds = embeds.masked_scatter((batch.ids == -1)[..., None], visual)
+        bias = torch.zeros(batch.mask.shape, dtype=embeds.dtype).masked_fill(~batch.mask, torch.finfo(embeds.dtype).min)
+        return self.lm.model(inputs_embeds=embeds, attention_mask=bias, position_ids=batch.position, use_cache=False).last_hidden_state
+
+    def token_losses(self, batch: Batch, features: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
+        """Cross-entropy of every target (M,)."""
+        hidden = self.hidden(batch, features).flatten(0, 1)[batch.rows]
+        return F.cross_entropy(self.lm.lm_head(hidden).float(), batch.labels, reduction="none", label_smoothing=smoothing)
+
+    def parameters(self) -> dict[str, torch.nn.Parameter]:
+        return {f"projector.{k}": v for k, v in self.projector.named_parameters()} | {f"lora.{k}": v for k, v in self.lora.items()}
+
+
+def sample_answers(example: Example, rng: random.Random, questions: int = 3) -> dict[str, list[str]]:
+    """What one photo teaches in one step: its captions, and a few of its questions."""
+    answers = dict(example.answers)
+    captions = answers.pop(CAPTION_PROMPT, None)
+    if example.source in ("catsdogs", "imagenet") and captions:
+        captions = [rng.choice(captions)]
+    if example.source == "daquar":
+        questions = 6
+    asked = rng.sample(list(answers), min(questions, len(answers)))
+    return ({CAPTION_PROMPT: captions} if captions else {}) | {q: answers[q] for q in asked}
+
+
+class Loader:
+    """Endless batches, seeded by step, so that a resumed run sees what it would have seen."""
+
+    def __init__(self, examples: list[Example], features: Features, tokenizer, size: int, seed: int):
+        self.examples, self.features, self.tokenizer, self.size, self.seed = examples, features, tokenizer, size, seed
+        train = [i for i, e in enumerate(examples) if e.split == "train"]
+        self.by_source = {s: [i for i in train if examples[i].source == s] for s in SOURCE_WEIGHTS}
+        self.by_source = {s: rows for s, rows in self.by_source.items() if rows}
+
+    def __call__(self, step: int) -> tuple[Batch, torch.Tensor]:
+        rng = random.Random(self.seed * 1_000_003 + step)
+        sources = list(self.by_source)
+        drawn = rng.choices(sources, [SOURCE_WEIGHTS[s] for s in sources], k=self.size)
+        indices = [self._pick(s, step * self.size + n) for n, s in enumerate(drawn)]
+        trees = [self._tree(i, rng) for i in indices]
+        views = self.features.tokens.shape[1]
+        features = torch.from_numpy(np.stack([self.features.tokens[i, rng.randrange(views)] for i in indices])).float()
+        return collate(trees), features
+
+    def _pick(self, source: str, n: int) -> int:
+        """Every photo once per epoch, in a new order each epoch."""
+        rows = self.by_source[source]
+        position = int(n * SOURCE_WEIGHTS[source])
+        epoch, place = divmod(position, len(rows))
+        order = np.random.default_rng(self.seed * 7919 + epoch).permutation(len(rows))
+        return rows[order[place]]
+
+    def _tree(self, i: int, rng: random.Random) -> Tree:
+        tags = self.features.tags[i] if rng.random() > 0.15 else []
+        return grow_tree(self.tokenizer, tags, sample_answers(self.examples[i], rng))
+
+
+def schedule(step: int, steps: int, warmup: int = 40) -> float:
+    """Linear warm-up, then cosine to zero."""
+    return min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
+
+
+class Run:
+    """A training run in a folder: checkpoints, log, resumption."""
+
+    def __init__(self, work: Path, model: Model, name: str, rates: dict[str, float], decay: float = 0.02):
+        self.work, self.model, self.name = work, model, name
+        groups = {prefix: [p for n, p in model.parameters().items() if n.startswith(prefix)] for prefix in rates}
+        self.rates = rates
+        self.optimiser = torch.optim.AdamW([{"params": groups[k], "lr": rates[k]} for k in rates], weight_decay=decay, betas=(0.9, 0.98))
+        self.step = 0
+        self.started = time.monotonic()
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.work / f"{self.name}.pt"
+
+    def resume(self) -> None:
+        if self.checkpoint.exists():
+            state = torch.load(self.checkpoint, weights_only=True)
+            load_parameters(self.model, state["parameters"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.step = state["step"]
+
+    def save(self) -> None:
+        state = {"parameters": read_parameters(self.model), "optimiser": self.optimiser.state_dict(), "step": self.step}
+        partial = self.checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.checkpoint)
+
+    def log(self, **facts) -> None:
+        with (self.work / "log.jsonl").open("a") as out:
+            out.write(json.dumps({"run": self.name, "step": self.step, "seconds": round(time.monotonic() - self.started), **facts}) + "\n")
+
+    def update(self, loss: torch.Tensor, scale: float) -> None:
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([p for g in self.optimiser.param_groups for p in g["params"]], 1.0)
+        for group, base in zip(self.optimiser.param_groups, self.rates.values(), strict=True):
+            group["lr"] = base * scale
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.step += 1
+
+
+def read_parameters(model: Model) -> dict[str, torch.Tensor]:
+    buffers = {f"projector.{k}": v for k, v in model.projector.named_buffers()}
+    return {k: v.detach().clone() for k, v in (model.parameters() | buffers).items()}
+
+
+@torch.no_grad()
+def load_parameters(model: Model, found: dict[str, torch.Tensor]) -> None:
+    own = model.parameters() | {f"projector.{k}": v for k, v in model.projector.named_buffers()}
+    for name, value in own.items():
+        value.copy_(found[name])
+
+
+def train_cross_entropy(run: Run, loader: Loader, steps: int, validate, save_every: int = 100) -> None:
+    run.resume()
+    losses: list[float] = []
+    bar = tqdm(range(run.step, steps), initial=run.step, total=steps, desc=run.name, mininterval=15)
+    run.model.train()
+    for step in bar:
+        batch, features = loader(step)
+        loss = run.model.token_losses(batch, features, smoothing=0.05).mean()
+        run.update(loss, schedule(step, steps))
+        losses.append(loss.item())
+        if run.step % 25 == 0:
+            bar.set_postfix(loss=f"{np.mean(losses[-25:]):.3f}")
+            run.log(loss=round(float(np.mean(losses[-25:])), 4))
+        if run.step % save_every == 0 or run.step == steps:
+            run.save()
+        if run.step % (save_every * 5) == 0 or run.step == steps:
+            run.log(**validate())
+            run.model.train()
+
+
+def main(photos: Path, work: Path, steps: int = 1600, batch: int = 16, seed: int = 0, stage: str = "xe", scst_steps: int = 300) -> None:
+    from .selfcritical import train_self_critical
+    from .validate import caption_scores
+
+    torch.set_num_threads(max(1, torch.get_num_threads()))
+    examples = load_examples(photos)
+    features = cache_features(examples, work / "features")
+    model = Model(seed)
+    loader = Loader(examples, features, model.tokenizer, batch, seed)
+    if stage == "xe":
+        sample = torch.from_numpy(np.stack([features.tokens[i, 0] for i in range(0, len(examples), 20)])).float()
+        model.projector.mean.copy_(sample.mean((0, 1)))
+        model.projector.std.copy_(sample.std((0, 1)).clamp(min=1e-3))
+        run = Run(work, model, "xe", {"projector": 1e-3, "lora": 5e-4})
+        train_cross_entropy(run, loader, steps, lambda: caption_scores(model, examples, features, limit=200))
+    else:
+        load_parameters(model, torch.load(work / "xe.pt", weights_only=True)["parameters"])
+        run = Run(work, model, "scst", {"projector": 5e-5, "lora": 5e-5}, decay=0.0)
+        train_self_critical(run, loader, examples, features, scst_steps, lambda: caption_scores(model, examples, features, limit=200))
+
+
+if __name__ == "__main__":
+    import typer
+
+    typer.run(main)

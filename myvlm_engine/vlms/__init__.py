@@ -1,0 +1,1 @@
+"""VLM families, each behind the Protocol of `base.py`."""

@@ -1,0 +1,84 @@
+"""The small Protocol every vision-language model (VLM) stands behind, and the factory that finds one by name.
+
+Knows nothing of Discord, the store, heads or HTTP. A VLM is frozen; a concept embedding is the only thing that is learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class View:
+    """One (augmented) photo after the vision tower, ready for any number of prompts: the tower never runs twice."""
+
+    state: Any  # what the family needs: visual tokens, hints, cached keys and values
+    image_size: tuple[int, int]  # (width, height) px of the photo
+
+
+@dataclass(frozen=True)
+class Target:
+    """One training sentence: on this view, asked this, say that."""
+
+    view: int  # index into the views of the call
+    prompt: str | None  # None: the family's caption prompt
+    text: str
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What one forward pass over targets yields."""
+
+    cross_entropy: torch.Tensor  # (M,) mean over each target's tokens
+    attention: torch.Tensor  # (M,) R(e): mean over layers of mean(P[others -> concept column]^2); 0 where not asked for
+    name_probability: torch.Tensor  # (M,) probability of the identifier's tokens inside the target, geometric mean; 1 where none
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How to write an answer."""
+
+    beams: int = 3
+    max_tokens: int = 40
+    forbidden: tuple[str, ...] = ()  # word sequences that can't be generated
+    required: tuple[str, ...] = ()  # word sequences one beam must contain
+
+
+class Vlm(Protocol):
+    """`concepts` are always (K, width) float32, K = 0..4 concept embeddings, in the order they stand after the visual tokens."""
+
+    name: str
+    fingerprint: str  # name and hashes of all weights; embeddings are bound to it
+    width: int  # D of a concept embedding
+    embedding_norm: float  # mean norm of the tokens it stands among; concept embeddings are rescaled to it at every use
+
+    def views(self, images: Sequence[Image.Image]) -> list[View]:
+        """Runs the vision tower once over RGB images."""
+
+    def losses(self, views: Sequence[View], targets: Sequence[Target], concepts: torch.Tensor, identifier: str, attention: bool) -> Losses:
+        """Differentiable in `concepts` and in nothing else."""
+
+    def generate(self, view: View, prompt: str | None, concepts: torch.Tensor, decoding: Decoding = Decoding()) -> str:
+        """A caption (prompt None) or an answer. With K = 0 and no constraints: the base model's own output, bit for bit."""
+
+
+def load_vlm(name: str, device: str = "cpu") -> Vlm:
+    """"pocket" is built in; other families are entry points of the group "myvlm_engine.vlms".
+    Errors: ValueError with a sentence naming the known models."""
+    from importlib.metadata import entry_points
+
+    if name == "pocket":
+        from .pocket import load_pocket
+
+        return load_pocket(device)
+    family = name.split(":", 1)[0]
+    plugins = {e.name: e for e in entry_points(group="myvlm_engine.vlms")}
+    if family not in plugins:
+        known = ", ".join(sorted({"pocket", *plugins}))
+        raise ValueError(f"No VLM {name!r}. Known: {known}. Check engine.vlm in config.toml or run `myvlm models list`.")
+    return plugins[family].load()(name, device)
