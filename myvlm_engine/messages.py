@@ -137,6 +137,7 @@ class HealthReply(Message):
     uptime_s: float
     memory_bytes: int
     version: str
+    failure: str | None = None  # why the models couldn't be loaded; the engine must be started again once it is mended
 
 
 ErrorCode = Literal[
@@ -148,7 +149,8 @@ ErrorCode = Literal[
     "other_vlm",  # an embedding of another fingerprint; facts: expected, found
     "no_face",  # a person was taught and no face was found; facts: photos (indices)
     "out_of_memory",  # facts: needed
-    "not_ready",  # the models are still loading
+    "not_ready",  # the models are still loading, or couldn't be loaded; facts: why (only then)
+    "not_allowed",  # the engine wants a bearer token and got none or another (engine.token in config.toml)
     "bad_request",  # facts: what
     "internal",  # a fault of ours; facts: type
 ]
