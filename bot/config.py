@@ -63,7 +63,7 @@ class PhotoSettings(Section):
 
 class TeachingSettings(Section):
     max_concepts_per_owner: int = Field(default=50, ge=1, description="Concepts one person may have")
-    lease_s: float = Field(default=60.0, gt=0, description="How long a broken-off training is left alone before it is taken up again, in seconds")
+    lease_s: float = Field(default=60.0, gt=0, description="How long a broken-off training is left alone before it goes on, in seconds")
     max_attempts: int = Field(default=5, ge=1, description="How often a training is tried before it is given up")
     progress_every_s: float = Field(default=2.0, gt=0, description="At most how often the progress message is edited, in seconds")
 
