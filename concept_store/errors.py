@@ -30,3 +30,11 @@ class WrongFingerprint(StoreError):
 
 class StoreClosed(StoreError):
     """The store isn't open."""
+
+
+class StoreUnavailable(StoreError):
+    """The store can't be read or written just now."""
+
+
+class StoreUnusable(StoreError):
+    """The store can't be opened."""

@@ -55,6 +55,7 @@ class NewConcept:
     guild_id: GuildId | None
     private: bool
     announce: Announce | None
+    subject_id: UserId | None = None  # the member a person concept shows, where it is one
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,12 @@ class Concept:
     attempts: int
     created_at: datetime  # UTC
     ready_at: datetime | None
-    has_head: bool
-    has_embedding: bool
+    has_head: bool  # for some encoder
+    has_embedding: bool  # a finished one, for some VLM
     photo_count: int
     sample: str | None  # a sentence it said when it was ready
     announced: bool  # the last word has been said
+    subject_id: UserId | None = None  # the member it shows; that member's deletion deletes it too
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ class Claim:
     concept_id: ConceptId
     worker: str
     expires_at: datetime
+    token: str = ""  # the store's mark of this very hold; a later hold by the same worker has another
 
 
 @dataclass(frozen=True)
@@ -146,13 +149,22 @@ class Match:
     box: Box | None
 
 
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """What a member said of one photo: the concept is in it, or it isn't."""
+
+    digest: str  # of the photo, as NewPhoto.digest
+    present: bool
+    regions: Regions  # what one encoder saw in it
+
+
 @dataclass(frozen=True)
 class Kept:
-    """What is kept about one person, for /privacy."""
+    """What is kept about one person, as owner or as subject, for /privacy."""
 
     concepts: int
     photos: int
-    photo_bytes: int
-    vectors: int
+    photo_bytes: int  # thumbnails included
+    vectors: int  # of regions, heads and corrections
     oldest: datetime | None
     names: tuple[str, ...] = field(default=())

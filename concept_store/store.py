@@ -1,17 +1,20 @@
 """The ConceptStore Protocol: what a store must do, in docstrings. `open_store(url)` finds the plug-in that does it.
 
-Implementations are held to this by `conformance.py`. All times are UTC; all methods are safe to call concurrently.
+Implementations are held to this by the test kit `conformance`. All times are UTC; all methods are safe to call concurrently.
+Beside the errors named, every method may raise StoreClosed (after close) and StoreUnavailable (locked for long, disk full).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from .records import (
+    Announce,
     Claim,
     Concept,
     ConceptId,
+    Correction,
     Embedding,
     GuildId,
     Head,
@@ -29,16 +32,18 @@ from .records import (
 
 class ConceptStore(Protocol):
     # -- life
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Closing twice is fine."""
 
     async def healthy(self) -> bool:
-        """True when a trivial read works."""
+        """True when a trivial read works. Never raises."""
 
     # -- concepts
     async def create_concept(self, new: NewConcept, photos: Sequence[NewPhoto], limit_per_owner: int | None = None) -> Concept:
         """Stores everything in one transaction; on return it survives kill -9. State is "queued".
-        Errors: NameTaken (compared without case, accents kept, spaces folded) among what the owner could meet in one scope:
-        the same guild's concepts and the owner's own; TooManyConcepts."""
+        Errors: NameTaken (compared without case, accents kept, spaces folded: names.py) among what the owner could meet in one
+        scope: the same guild's concepts and the owner's own, wherever taught. Others' private concepts don't count: a refusal
+        would give their names away. TooManyConcepts when the owner has `limit_per_owner` already; ValueError without photos."""
 
     async def concept(self, concept_id: ConceptId) -> Concept:
         """Errors: NotFound."""
@@ -48,7 +53,8 @@ class ConceptStore(Protocol):
         concepts taught there or private. In a DM: all of the asker's own."""
 
     async def find(self, scope: Scope, name: str) -> Concept:
-        """By name among `known(scope)`, compared as in create_concept. Errors: NotFound."""
+        """By name among `known(scope)`, compared as in create_concept; the asker's own first, where two members' concepts share
+        a name. Errors: NotFound."""
 
     async def delete_concept(self, concept_id: ConceptId) -> None:
         """Deletes the concept and everything that came from it; running claims are lost. Errors: NotFound."""
@@ -57,82 +63,131 @@ class ConceptStore(Protocol):
         """Errors: NotFound, NameTaken."""
 
     async def delete_user(self, user_id: UserId) -> int:
-        """Deletes everything the user owns; returns how many concepts that were."""
+        """Deletes everything the user owns, concepts that show them, their corrections and consents; returns how many concepts
+        that were."""
 
-    async def delete_guild(self, guild_id: GuildId) -> int: ...
+    async def delete_guild(self, guild_id: GuildId) -> int:
+        """Deletes all concepts taught there, private ones too, and the guild's settings and consents; returns how many concepts."""
 
     async def kept_about(self, user_id: UserId) -> Kept: ...
 
     # -- photos and what encoders saw in them
     async def photos(self, concept_id: ConceptId) -> list[Photo]:
-        """In the order they were taught."""
+        """In the order they were taught; none when there is no such concept."""
 
     async def thumbnail(self, concept_id: ConceptId) -> bytes:
         """Small JPEG of the first photo. Errors: NotFound."""
 
     async def save_regions(self, photo_id: PhotoId, regions: Regions) -> None:
-        """Replaces what this encoder had seen."""
+        """Replaces what this encoder had seen. Errors: NotFound (the photo was deleted), WrongFingerprint (none is given)."""
 
-    async def save_box(self, photo_id: PhotoId, box: tuple[float, float, float, float]) -> None: ...
+    async def save_box(self, photo_id: PhotoId, box: tuple[float, float, float, float]) -> None:
+        """Errors: NotFound."""
 
     async def regions(self, concept_id: ConceptId, encoder: str) -> list[Regions]:
         """Of the concept's photos, in order; photos this encoder hasn't seen are left out."""
 
     # -- training: the queue is the store
     async def claim_next(self, worker: str, lease_s: float) -> Claim | None:
-        """Takes the oldest concept that is queued, or whose lease has run out; state becomes "training", attempts += 1."""
+        """Takes the oldest concept that is queued, or whose lease has run out; state becomes "training", attempts += 1.
+        Oldest by when it was queued: a release or a crash keeps its place, a retry goes to the end."""
 
     async def renew(self, claim: Claim, lease_s: float) -> Claim:
-        """Errors: LeaseLost."""
+        """From now on for lease_s. A lease that ran out is still good until somebody else takes it. Errors: LeaseLost."""
 
     async def release(self, claim: Claim) -> None:
         """Back to "queued" without counting the attempt (the engine wasn't there). Errors: LeaseLost."""
 
     async def save_head(self, claim: Claim, head: Head) -> None:
-        """From now on the concept is matched. Errors: LeaseLost."""
+        """From now on the concept is matched; one head per encoder. Errors: LeaseLost, WrongFingerprint (heads of this encoder
+        have another width, or no fingerprint is given)."""
 
     async def refit_head(self, concept_id: ConceptId, head: Head) -> None:
-        """Replaces a head outside a training (a neighbour was added, a correction). Errors: NotFound."""
+        """Replaces a head outside a training (a neighbour was added, a correction). Errors: NotFound, WrongFingerprint."""
 
     async def save_embedding(self, claim: Claim, embedding: Embedding, sample: str | None = None) -> None:
-        """Partial ones too. A finished one makes the concept "ready" and ends the claim. Errors: LeaseLost."""
+        """Partial ones too: they stand beside a finished one of an earlier training until the new one is finished. A finished
+        one makes the concept "ready" and ends the claim. Errors: LeaseLost, WrongFingerprint (none is given)."""
 
     async def fail(self, claim: Claim, failure: str) -> None:
         """State "failed"; ends the claim. Errors: LeaseLost."""
 
-    async def retry(self, concept_id: ConceptId) -> Concept:
-        """failed or ready -> queued (attempts = 0). Errors: NotFound."""
+    async def retry(self, concept_id: ConceptId, announce: Announce | None = None) -> Concept:
+        """failed or ready -> queued (attempts = 0), to be announced again, at `announce` where given; what was learned stays in
+        use meanwhile. Queued or training: unchanged. Errors: NotFound."""
 
     async def queue_position(self, concept_id: ConceptId) -> int:
-        """0: training now or done; 1: next; and so on. Errors: NotFound."""
+        """0: training now or done; 1: next; and so on. Whose lease has run out waits again. Errors: NotFound."""
 
     async def unannounced(self) -> list[Concept]:
-        """Ready or failed concepts whose last word hasn't been said."""
+        """Ready or failed concepts whose last word hasn't been said, oldest first."""
 
-    async def mark_announced(self, concept_id: ConceptId) -> None: ...
+    async def mark_announced(self, concept_id: ConceptId) -> None:
+        """Does nothing when the concept was deleted."""
 
-    async def set_announce_message(self, concept_id: ConceptId, message_id: int) -> None: ...
+    async def set_announce_message(self, concept_id: ConceptId, message_id: int) -> None:
+        """Does nothing when the concept was deleted or has nowhere to announce."""
 
-    async def queue_length(self) -> int: ...
+    async def queue_length(self) -> int:
+        """How many wait: queued, or their lease has run out."""
+
+    async def outdated(self, encoders: Sequence[str], vlm: str) -> list[Concept]:
+        """Ready concepts that an engine with these encoders and this VLM can't use: no head of any of the encoders, or no finished
+        embedding of the VLM. To be retried after the engine's models have changed."""
 
     # -- what was learned
     async def head(self, concept_id: ConceptId, encoder: str) -> Head | None: ...
 
     async def embedding(self, concept_id: ConceptId, vlm: str) -> Embedding | None:
-        """Only of that very model; an unfinished one too."""
+        """Only of that very model: the finished one, else the unfinished."""
 
-    async def match(self, scope: Scope, sights: Sequence[Regions], threshold: float = 0.5, at_most: int = 4) -> list[Match]:
+    async def progress(self, concept_id: ConceptId, vlm: str) -> Embedding | None:
+        """The unfinished one of that very model, for a broken-off training to go on from."""
+
+    async def match(
+        self, scope: Scope, sights: Sequence[Regions], threshold: float = 0.5, at_most: int = 4, digest: str | None = None
+    ) -> list[Match]:
         """Concepts of the scope whose head fires, surest first. Heads of other encoders are never compared. One region can
-        speak for one concept only: where several heads fire on overlapping regions, the surest wins (matching.py)."""
+        speak for one concept only: where several heads fire on overlapping regions, the surest wins (matching.py).
+        A correction of this very photo (`digest`) overrides the head: present -> score 1.0, absent -> never.
+        Errors: WrongFingerprint when sights and heads of one encoder differ in width."""
 
     async def neighbours(self, scope: Scope, sights: Sequence[Regions], at_most: int = 8) -> list[ConceptId]:
-        """Concepts of the scope whose heads score highest on these photos, fired or not: hard negatives for each other."""
+        """Concepts of the scope whose heads score highest on these photos, fired or not: hard negatives for each other. The
+        concept the photos are of is among them once it has a head."""
+
+    # -- corrections: what members said of photos that were answered
+    async def add_correction(
+        self, concept_id: ConceptId, regions: Sequence[Regions], present: bool, digest: str, user_id: UserId | None = None
+    ) -> None:
+        """One per concept and photo; a newer one replaces it. `regions` is what each encoder saw in the photo. Errors: NotFound,
+        WrongFingerprint (none is given)."""
+
+    async def corrections(self, concept_id: ConceptId, encoder: str) -> list[Correction]:
+        """With what this encoder saw, oldest first; photos it hasn't seen are left out."""
+
+    # -- guilds
+    async def setting(self, guild_id: GuildId, key: str, default: Any = None) -> Any:
+        """A JSON value."""
+
+    async def set_setting(self, guild_id: GuildId, key: str, value: Any) -> None:
+        """None removes it. Errors: TypeError when it isn't JSON."""
+
+    # -- consent of members who are taught
+    async def give_consent(self, subject_id: UserId, teacher_id: UserId, guild_id: GuildId) -> None:
+        """This teacher may teach this member in this guild. Giving it twice is fine."""
+
+    async def has_consent(self, subject_id: UserId, teacher_id: UserId, guild_id: GuildId) -> bool: ...
+
+    async def withdraw_consent(self, subject_id: UserId, guild_id: GuildId) -> int:
+        """Takes back all consent given there and deletes the concepts that show this member there, whoever owns them; returns how
+        many those were."""
 
 
 async def open_store(url: str) -> ConceptStore:
     """Opens the store of the URL's scheme ("sqlite:///path", "sqlite://" for memory), migrated to the newest schema.
     Plug-ins are entry points of the group "concept_store.stores": scheme -> async callable(url) -> ConceptStore.
-    Errors: ValueError with a sentence naming the known schemes."""
+    Errors: ValueError with a sentence naming the known schemes; StoreUnusable with a sentence saying why."""
     from importlib.metadata import entry_points
 
     scheme = url.split(":", 1)[0].split("+", 1)[0]
