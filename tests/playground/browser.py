@@ -1,0 +1,87 @@
+"""A person at the simulated Discord page, in a real Chromium: types commands, hands over files, reads messages."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from playwright.async_api import Page, async_playwright, expect
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+class Person:
+    """One viewer of the page. Times are milliseconds, as Playwright has them."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self._line = page.locator("#channel-composer .command-row")
+
+    async def type_command(self, command: str) -> None:
+        """Picks `/command` from the list that opens while typing."""
+        box = self.page.locator("#channel-composer-input")
+        await box.click()
+        await box.press_sequentially(f"/{command}")
+        await self.page.locator(".command-entry", has=self.page.get_by_text(f"/{command}", exact=True)).click()
+        await expect(self._line).to_be_visible()
+
+    async def _add(self, option: str) -> None:
+        pill = self._line.locator(f'.command-pill[data-option="{option}"]')
+        if await pill.count() == 0:
+            await self._line.locator(".command-ghost").click()
+            await self.page.get_by_role("option").filter(has_text=re.compile(rf"^\W*{option}\b")).first.click()
+        await expect(pill).to_be_visible()
+
+    async def fill(self, option: str, value: str) -> None:
+        await self._add(option)
+        field = self._line.locator(f'input.command-option-input[data-option="{option}"]')
+        await field.fill(value)
+        choice = self.page.get_by_role("option", name=value, exact=True)
+        if await field.get_attribute("role") == "combobox" and await choice.count():
+            await choice.first.click()
+
+    async def attach(self, option: str, file: Path) -> None:
+        await self._add(option)
+        await self._line.locator(f'input[type=file][data-option="{option}"]').set_input_files(file)
+
+    async def send(self) -> None:
+        await self.page.locator("#send-message").click()
+        await expect(self._line).to_have_count(0)
+
+    async def command(self, name: str, values: dict[str, str] | None = None, files: dict[str, Path] | None = None) -> None:
+        await self.type_command(name)
+        for option, value in (values or {}).items():
+            await self.fill(option, value)
+        for option, file in (files or {}).items():
+            await self.attach(option, file)
+        await self.send()
+
+    async def reads(self, text: str | re.Pattern[str], within_s: float = 10) -> str:
+        """Waits until the conversation shows the text, and returns all of it. Errors: AssertionError after `within_s`."""
+        messages = self.page.locator("#channel-message-list")
+        await expect(messages).to_contain_text(text, timeout=within_s * 1000)
+        return await messages.inner_text()
+
+    async def press(self, label: str) -> None:
+        """A button under a message, or of an open dialog."""
+        await self.page.get_by_role("button", name=label, exact=True).last.click()
+
+
+@asynccontextmanager
+async def person_at(url: str, width: int = 1200, height: int = 900) -> AsyncIterator[Person]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        try:
+            page = await browser.new_page(viewport={"width": width, "height": height})
+            await page.goto(url)
+            await expect(page.locator("#channel-composer-input")).to_be_visible(timeout=30_000)
+            yield Person(page)
+        finally:
+            await browser.close()
