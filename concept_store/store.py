@@ -62,6 +62,9 @@ class ConceptStore(Protocol):
     async def rename_concept(self, concept_id: ConceptId, name: str) -> Concept:
         """Errors: NotFound, NameTaken."""
 
+    async def set_class_noun(self, concept_id: ConceptId, class_noun: str) -> Concept:
+        """What kind of thing it is, when its teacher didn't say and the encoder could tell. Errors: NotFound."""
+
     async def delete_user(self, user_id: UserId) -> int:
         """Deletes everything the user owns, concepts that show them, their corrections and consents; returns how many concepts
         that were."""
