@@ -1,0 +1,41 @@
+"""Corrections: what members said of photos that were answered. Knows nothing of the photos but their digest and vectors."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+from sqlalchemy import delete, insert, select
+
+from ..records import ConceptId, Correction, Regions, UserId
+from .part import Part, must_exist, next_number
+from .rows import regions_of, regions_values
+from .tables import correction_regions
+from .tables import corrections as correction_table
+
+
+class Corrections(Part):
+    async def add_correction(
+        self, concept_id: ConceptId, regions: Sequence[Regions], present: bool, digest: str, user_id: UserId | None = None
+    ) -> None:
+        correction_id = uuid.uuid4().hex
+        seen = [{"correction_id": correction_id, **regions_values(one)} for one in regions]
+        said = {"id": correction_id, "concept_id": concept_id, "digest": digest, "present": present, "user_id": user_id}
+        of_photo = (correction_table.c.concept_id == concept_id, correction_table.c.digest == digest)
+        async with self._db.write() as connection:
+            await must_exist(connection, concept_id)
+            ticket = await next_number(connection, "ticket")
+            await connection.execute(delete(correction_table).where(*of_photo))
+            await connection.execute(insert(correction_table).values(**said, ticket=ticket, made_at=self._clock()))
+            if seen:
+                await connection.execute(insert(correction_regions), seen)
+
+    async def corrections(self, concept_id: ConceptId, encoder: str) -> list[Correction]:
+        chosen = (
+            select(correction_table.c.digest, correction_table.c.present, correction_regions)
+            .join(correction_regions)
+            .where(correction_table.c.concept_id == concept_id, correction_regions.c.encoder == encoder)
+            .order_by(correction_table.c.ticket)
+        )
+        async with self._db.read() as connection:
+            return [Correction(row.digest, row.present, regions_of(row)) for row in await connection.execute(chosen)]

@@ -1,0 +1,168 @@
+"""Connections and transactions. The only file that knows SQLite's own ways; knows no table.
+
+A read sees one moment of the database; a write has it alone (BEGIN IMMEDIATE), so nothing read in it can be outdated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, event, make_url, text
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from ..errors import StoreClosed, StoreUnavailable, StoreUnusable
+
+READERS = 4  # connections kept open to a file; each is a thread
+PRAGMAS = (
+    "foreign_keys=ON",
+    "synchronous=FULL",  # a commit that has returned survives a power cut too, not only a kill
+    "secure_delete=ON",  # deleted photos are overwritten, not only unlinked
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a SQLite database is."""
+
+    path: Path | None  # None: in memory
+    address: str  # what sqlite3.connect(uri=True) takes
+
+    @property
+    def name(self) -> str:
+        return str(self.path or "The store in memory")
+
+    @classmethod
+    def of(cls, url: str) -> Place:
+        """From "sqlite:///path" or "sqlite://". Errors: StoreUnusable."""
+        try:
+            name = make_url(url).database
+        except SQLAlchemyError as e:
+            raise StoreUnusable(f"store.url {url!r} isn't an address. Write sqlite:///path/to/file, or sqlite:// for memory.") from e
+        if name in (None, "", ":memory:"):
+            return cls(None, f"file:{uuid.uuid4().hex}?mode=memory&cache=shared")
+        path = Path(str(name)).expanduser().absolute()
+        return cls(path, path.as_uri())
+
+
+class Database:
+    """One open database. Everything in memory goes through one connection, because SQLite's shared cache locks whole tables."""
+
+    def __init__(self, place: Place, busy_timeout_s: float):
+        self._engine = make_engine(place, busy_timeout_s, connections=READERS if place.path else 1)
+        self._writer = self._engine.execution_options(writes=True)
+        self._turn = asyncio.Lock()  # writers of one process wait in line here, not in SQLite's busy loop
+        self._open = True
+        # what is in memory lives as long as somebody is connected
+        self._anchor = None if place.path else sqlite3.connect(place.address, uri=True, check_same_thread=False)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Errors: StoreClosed, StoreUnavailable."""
+        self._must_be_open()
+        with saying_why():
+            async with self._engine.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Committed at the end, undone by an exception. Errors: StoreClosed, StoreUnavailable."""
+        async with self._turn:
+            self._must_be_open()
+            with saying_why():
+                async with self._writer.begin() as connection:
+                    yield connection
+
+    async def close(self) -> None:
+        async with self._turn:
+            self._open = False
+            await self._engine.dispose()
+            if self._anchor:
+                self._anchor.close()
+
+    def _must_be_open(self) -> None:
+        if not self._open:
+            raise StoreClosed
+
+
+def make_engine(place: Place, busy_timeout_s: float, connections: int = 1) -> AsyncEngine:
+    """Connections are made when needed; more than `connections` at once wait for each other."""
+    engine = create_async_engine(
+        URL.create("sqlite+aiosqlite", database=place.address, query={"uri": "true"}),
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=60,
+        connect_args={"timeout": busy_timeout_s},
+    )
+    event.listen(engine.sync_engine, "connect", set_up)
+    event.listen(engine.sync_engine, "begin", begin)
+    return engine
+
+
+def set_up(connection: Any, record: Any) -> None:
+    connection.isolation_level = None  # the driver begins nothing by itself: `begin` does
+    cursor = connection.cursor()
+    for pragma in PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def saying_why() -> Iterator[None]:
+    """A database's complaint as the store's; a broken constraint is left to whoever knows what it means."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except SQLAlchemyError as e:
+        cause = getattr(e, "orig", None) or e
+        raise StoreUnavailable(f"The store can't be read or written just now: {cause}.") from e
+
+
+async def make_file(place: Place, busy_timeout_s: float) -> None:
+    """Makes the folder and a file in WAL mode, where they aren't yet. Errors: StoreUnusable."""
+    if place.path is None:
+        return
+    try:
+        place.path.parent.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(switch_to_wal, place, busy_timeout_s)
+    except (OSError, sqlite3.Error) as e:
+        raise StoreUnusable(
+            f"{place.path} can't be opened: {e}. Check store.url in config.toml, and that this user may write there."
+        ) from e
+
+
+def switch_to_wal(place: Place, busy_timeout_s: float) -> None:
+    """Written in the file once for all. Tried again while another process is just opening it too: SQLite doesn't wait here."""
+    until = time.monotonic() + busy_timeout_s
+    connection = sqlite3.connect(place.address, uri=True, timeout=busy_timeout_s)
+    try:
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as e:
+                if "locked" not in str(e) or time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
+    finally:
+        connection.close()
+
+
+async def works(connection: AsyncConnection) -> bool:
+    return await connection.scalar(text("SELECT 1")) == 1

@@ -1,0 +1,112 @@
+"""The queue: who waits, who trains what until when, and how it ended. Knows nothing of vectors."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ..errors import LeaseLost, NotFound
+from ..records import Announce, Claim, Concept, ConceptId, State
+from .part import Part, concept_in, next_number
+from .rows import announce_values, concept_of, select_concepts
+from .tables import concepts
+
+NO_CLAIM: dict[str, Any] = {"worker": None, "token": None, "lease_until": None}
+PLACE = (concepts.c.ticket, concepts.c.id)
+DONE = (State.READY.value, State.FAILED.value)
+
+
+class Training(Part):
+    async def claim_next(self, worker: str, lease_s: float) -> Claim | None:
+        now = self._clock()
+        # PostgreSQL: others take the next row instead of waiting for this one; SQLite has it alone anyway
+        first = select(concepts.c.id).where(waiting(now)).order_by(*PLACE).limit(1).with_for_update(skip_locked=True)
+        async with self._db.write() as connection:
+            concept_id = await connection.scalar(first)
+            if concept_id is None:
+                return None
+            claim = Claim(ConceptId(concept_id), worker, now + timedelta(seconds=lease_s), token=uuid.uuid4().hex)
+            taken = {"state": State.TRAINING.value, "attempts": concepts.c.attempts + 1, "failure": None}
+            await connection.execute(update(concepts).where(concepts.c.id == concept_id).values(**taken, **claim_values(claim)))
+        return claim
+
+    async def renew(self, claim: Claim, lease_s: float) -> Claim:
+        renewed = replace(claim, expires_at=self._clock() + timedelta(seconds=lease_s))
+        await self._change(claim, {"lease_until": renewed.expires_at})
+        return renewed
+
+    async def release(self, claim: Claim) -> None:
+        await self._change(claim, {"state": State.QUEUED.value, "attempts": concepts.c.attempts - 1, **NO_CLAIM})
+
+    async def fail(self, claim: Claim, failure: str) -> None:
+        await self._change(claim, {"state": State.FAILED.value, "failure": failure, "announced": False, **NO_CLAIM})
+
+    async def _change(self, claim: Claim, values: dict[str, Any]) -> None:
+        async with self._db.write() as connection:
+            await change_held(connection, claim, values)
+
+    async def retry(self, concept_id: ConceptId, announce: Announce | None = None) -> Concept:
+        again: dict[str, Any] = {"state": State.QUEUED.value, "attempts": 0, "failure": None, "announced": False}
+        if announce:
+            again |= announce_values(announce)
+        async with self._db.write() as connection:
+            done = and_(concepts.c.id == concept_id, concepts.c.state.in_(DONE))
+            again["ticket"] = await next_number(connection, "ticket")
+            await connection.execute(update(concepts).where(done).values(again))
+            return await concept_in(connection, concept_id)
+
+    async def queue_position(self, concept_id: ConceptId) -> int:
+        now = self._clock()
+        async with self._db.read() as connection:
+            place = select(*PLACE, waiting(now).label("waits")).where(concepts.c.id == concept_id)
+            row = (await connection.execute(place)).one_or_none()
+            if row is None:
+                raise NotFound
+            if not row.waits:
+                return 0
+            before = tuple_(*PLACE) < tuple_(row.ticket, row.id)
+            return 1 + await count(connection, and_(waiting(now), before))
+
+    async def queue_length(self) -> int:
+        async with self._db.read() as connection:
+            return await count(connection, waiting(self._clock()))
+
+    async def unannounced(self) -> list[Concept]:
+        chosen = select_concepts().where(concepts.c.state.in_(DONE), ~concepts.c.announced).order_by(*PLACE)
+        async with self._db.read() as connection:
+            return [concept_of(row) for row in await connection.execute(chosen)]
+
+    async def mark_announced(self, concept_id: ConceptId) -> None:
+        async with self._db.write() as connection:
+            await connection.execute(update(concepts).where(concepts.c.id == concept_id).values(announced=True))
+
+    async def set_announce_message(self, concept_id: ConceptId, message_id: int) -> None:
+        there = and_(concepts.c.id == concept_id, concepts.c.announce_channel_id.is_not(None))
+        async with self._db.write() as connection:
+            await connection.execute(update(concepts).where(there).values(announce_message_id=message_id))
+
+
+def waiting(now: datetime) -> ColumnElement[bool]:
+    """Queued, or the worker has not been heard of for longer than its lease."""
+    abandoned = and_(concepts.c.state == State.TRAINING.value, concepts.c.lease_until <= now)
+    return or_(concepts.c.state == State.QUEUED.value, abandoned)
+
+
+def claim_values(claim: Claim) -> dict[str, Any]:
+    return {"worker": claim.worker, "token": claim.token, "lease_until": claim.expires_at}
+
+
+async def change_held(connection: AsyncConnection, claim: Claim, values: dict[str, Any]) -> None:
+    """Changes the concept that this very claim holds. Errors: LeaseLost."""
+    held = and_(concepts.c.id == claim.concept_id, concepts.c.token == claim.token, concepts.c.state == State.TRAINING.value)
+    if not (await connection.execute(update(concepts).where(held).values(values))).rowcount:
+        raise LeaseLost
+
+
+async def count(connection: AsyncConnection, chosen: ColumnElement[bool]) -> int:
+    return int(await connection.scalar(select(func.count()).select_from(concepts).where(chosen)) or 0)
