@@ -101,13 +101,13 @@ async def _bot(settings: Settings, engine: Address) -> AsyncIterator[MyVlmBot]:
     from concept_store.store import open_store
 
     from .app import MyVlmBot
-    from .engine_client import EngineClient
+    from .engine_client import HttpEngine
 
     try:
         store = await open_store(settings.store.url)
     except (ValueError, StoreError) as error:
         raise CantRun(str(error)) from error
-    client = EngineClient(engine.url, token=engine.token, timeout_s=settings.engine.timeout_s)
+    client = HttpEngine(engine.url, engine.token, settings.engine.timeout_s)
     try:
         yield MyVlmBot(settings, store, client)
     finally:
