@@ -1,0 +1,216 @@
+"""MyVLM step by step: see a photo, fit a concept's head, teach its concept embedding, answer with it.
+
+Stateless: it keeps models and no photo, no concept. Plain functions for one thread; knows no HTTP, no store and no Discord.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from .concept_embedding import ConceptEmbedding, read_embedding
+from .errors import BadRequest, NoPhotos, OtherEncoder, TooManyConcepts
+from .messages import (
+    AnswerReply,
+    AnswerRequest,
+    Base64,
+    Box,
+    FitReply,
+    FitRequest,
+    Kind,
+    KnownConcept,
+    SeeReply,
+    SeeRequest,
+    Sight,
+    TeachEvent,
+    TeachRequest,
+    pack,
+)
+from .photo import decode_photo
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from .personalise.training import Progress
+    from .vlms.base import Vlm
+
+MAX_CONCEPTS = 4  # in one answer: what naming was measured with
+EMBEDDING_EVERY_STEPS = 5  # a run that breaks off loses at most these steps; an embedding is a few KB
+
+
+class Encoder(Protocol):
+    """What recognises: a frozen encoder that turns a photo into region vectors."""
+
+    fingerprint: str
+    width: int
+
+    def see(self, image: Image.Image) -> tuple[np.ndarray, list[tuple[float, float, float, float]]]:
+        """(n, width) L2-normalised rows and their n boxes."""
+
+    def noun_hint(self, image: Image.Image) -> str | None:
+        """What its own classifier calls the main thing, where it has one and is sure."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an engine is made of. Tests pass small ones in; `load_engine` makes the real ones."""
+
+    vlm: Vlm
+    encoders: Sequence[Encoder]
+    fit_head: Callable[..., Any]  # as recognition.heads.fit_head
+    learn_concept: Callable[..., Iterator[Progress]]  # as personalise.training.learn_concept
+    answer: Callable[..., Any]  # as personalise.naming.answer
+    device: str = "cpu"
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True, eq=False)
+class FiredConcept:
+    """A concept in a photo, for the answer: what it is called and what makes the VLM say it."""
+
+    name: str
+    class_noun: str
+    kind: Kind
+    embedding: np.ndarray | None  # (K, D) float32; None: not learned yet, the name takes the class noun's place
+    box: Box | None
+
+
+class Engine:
+    """The four verbs over frozen parts. Not thread-safe: the service gives it one thread."""
+
+    def __init__(self, parts: Parts):
+        self.parts = parts
+        self.encoders = {e.fingerprint: e for e in parts.encoders}
+
+    @property
+    def vlm_fingerprint(self) -> str:
+        return self.parts.vlm.fingerprint
+
+    # -- recognise
+    def see(self, request: SeeRequest) -> SeeReply:
+        """Region vectors of one photo, one pass per encoder. Errors: NotAPicture."""
+        image = decode_photo(request.photo)
+        hints = [hint for e in self.parts.encoders if (hint := e.noun_hint(image))]
+        return SeeReply(sights=[sight_of(e, image) for e in self.parts.encoders], noun=hints[0] if hints else None)
+
+    def fit(self, request: FitRequest) -> FitReply:
+        """One concept's head from region vectors; the negatives are ours. Errors: NoPhotos, NoFace, OtherEncoder."""
+        started = time.monotonic()
+        encoder = self._encoder_of(request)
+        head, boxes = self.parts.fit_head(encoder, request)
+        return FitReply(head=head, photo_boxes=boxes, seconds=time.monotonic() - started)
+
+    def _encoder_of(self, request: FitRequest) -> Encoder:
+        if not request.positives:
+            raise NoPhotos()
+        expected = request.positives[0].encoder
+        if expected not in self.encoders:
+            raise OtherEncoder(expected=", ".join(self.encoders), found=expected)
+        for sight in (*request.positives, *request.negatives, *request.corrections):
+            if sight.encoder != expected:
+                raise OtherEncoder(expected=expected, found=sight.encoder)
+        return self.encoders[expected]
+
+    # -- communicate
+    def teach(self, request: TeachRequest) -> Iterator[TeachEvent]:
+        """Learns a concept embedding: one event a step. Between two the caller may do other work, or stop for good.
+        Errors, before the first event: NoPhotos, NotAPicture, BadRequest, OtherVlm."""
+        if not request.photos:
+            raise NoPhotos()
+        photos = [decode_photo(p.photo) for p in request.photos]
+        resume = self._vectors(request.resume) if request.resume else None
+        return self._taught(request, photos, resume)
+
+    def _taught(self, request: TeachRequest, photos: list[Image.Image], resume: np.ndarray | None) -> Iterator[TeachEvent]:
+        steps = self.parts.learn_concept(
+            self.parts.vlm,
+            photos,
+            name=request.name,
+            class_noun=request.class_noun,
+            kind=request.kind,
+            captions=[p.captions for p in request.photos],
+            boxes=[p.box for p in request.photos],
+            resume=resume,
+            seed=request.seed,
+        )
+        for progress in steps:
+            yield self._event(request, progress)
+
+    def _event(self, request: TeachRequest, progress: Progress) -> TeachEvent:
+        keep = progress.vector is not None and (progress.stage == "done" or progress.step % EMBEDDING_EVERY_STEPS == 0)
+        return TeachEvent(
+            stage=progress.stage,
+            step=progress.step,
+            of=progress.of,
+            loss=progress.loss,
+            sample=progress.sample,
+            embedding=self._bytes(request, progress.vector) if keep else None,
+            vlm=self.vlm_fingerprint if keep else None,
+        )
+
+    # -- answer
+    def answer(self, request: AnswerRequest) -> AnswerReply:
+        """A caption, or the answer to a question, with the concepts that fired named.
+        Errors: NotAPicture, TooManyConcepts, OtherVlm, BadRequest."""
+        started = time.monotonic()
+        if len(request.concepts) > MAX_CONCEPTS:
+            raise TooManyConcepts(found=len(request.concepts), at_most=MAX_CONCEPTS)
+        view = self.parts.vlm.views([decode_photo(request.photo)])[0]
+        concepts = [self._fired(c) for c in request.concepts]
+        text, base_text, named = self.parts.answer(self.parts.vlm, view, request.question, concepts, request.absent_names)
+        return AnswerReply(text=text, base_text=base_text, named=named, seconds=time.monotonic() - started)
+
+    def _fired(self, known: KnownConcept) -> FiredConcept:
+        embedding = self._vectors(known.embedding) if known.embedding else None
+        return FiredConcept(known.name, known.class_noun, known.kind, embedding, known.box)
+
+    # -- concept embeddings as they travel
+    def _vectors(self, text: Base64) -> np.ndarray:
+        try:
+            data = base64.b64decode(text, validate=True)
+        except binascii.Error as error:
+            raise BadRequest("embedding: not base64") from error
+        return read_embedding(data, self.vlm_fingerprint, self.parts.vlm.width).vectors
+
+    def _bytes(self, request: TeachRequest, vectors: Any) -> Base64:
+        learned = ConceptEmbedding(np.asarray(vectors, dtype=np.float32), self.vlm_fingerprint, request.name, request.class_noun)
+        return base64.b64encode(learned.to_bytes()).decode()
+
+
+def sight_of(encoder: Encoder, image: Image.Image) -> Sight:
+    """One encoder's pass over one photo."""
+    vectors, boxes = encoder.see(image)
+    return Sight(encoder=encoder.fingerprint, width=encoder.width, vectors=pack(vectors), boxes=boxes)
+
+
+def load_engine(vlm: str = "pocket", encoders: Sequence[str] = ("embedded",), device: str = "auto", threads: int = 0) -> Engine:
+    """The real parts, loaded once. Seconds; imports torch. Errors: ValueError with a sentence for a name nobody knows,
+    and what a model's files lack (RuntimeError)."""
+    import torch
+
+    from .personalise.naming import answer
+    from .personalise.training import learn_concept
+    from .recognition.encoders import load_encoder
+    from .recognition.heads import fit_head
+    from .vlms.base import load_vlm
+
+    if threads:
+        torch.set_num_threads(threads)
+    place = best_device() if device == "auto" else device
+    seeing = [load_encoder(name, place) for name in encoders]
+    return Engine(Parts(load_vlm(vlm, place), seeing, fit_head, learn_concept, answer, place))
+
+
+def best_device() -> str:
+    """What the machine has: "cuda", "mps" or "cpu"."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,0 +1,317 @@
+"""The engine's service over HTTP, with small parts: verbs, refusals, the stream, the line."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import time
+
+import httpx
+import pytest
+import structlog
+from engine_fakes import ENCODER, VLM, WIDTH, Teacher, fake_engine, photo, teach_request
+
+from myvlm_engine.concept_embedding import read_embedding
+from myvlm_engine.messages import ErrorReply, HealthReply, KnownConcept, SeeReply, TeachEvent
+from myvlm_engine.service import Limits, create_app
+
+PHOTO = photo("red")
+
+
+@pytest.fixture(autouse=True)
+def logged(capsys):
+    """Log lines so far, as JSON, one a line."""
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.JSONRenderer()],
+        logger_factory=structlog.PrintLoggerFactory(),
+    )
+    yield lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    structlog.reset_defaults()
+
+
+@contextlib.asynccontextmanager
+async def served(load=fake_engine, token: str = "", limits: Limits = Limits(), ready: bool = True):
+    """A client of the app, its lifespan running. ASGITransport gathers whole replies: streams that break off are tested over a wire."""
+    app = create_app(load, token=token, limits=limits)
+    transport = httpx.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://engine") as client:
+        while ready and not (await client.get("/v1/health")).json()["ready"]:  # noqa: ASYNC110 as a bot asks
+            await asyncio.sleep(0.01)
+        yield client
+
+
+def body(message) -> dict:
+    return message.model_dump(mode="json")
+
+
+def refusal(reply: httpx.Response) -> ErrorReply:
+    assert reply.status_code >= 400
+    return ErrorReply.model_validate_json(reply.content)
+
+
+async def test_a_photo_is_seen_by_every_encoder_with_a_hint_of_its_noun():
+    async with served() as client:
+        reply = SeeReply.model_validate_json((await client.post("/v1/see", json={"photo": PHOTO})).content)
+    assert [(s.encoder, s.array().shape) for s in reply.sights] == [(ENCODER, (1, 3))]
+    assert reply.noun == "ball"
+
+
+async def test_a_head_is_fitted_from_sights():
+    async with served() as client:
+        seen = (await client.post("/v1/see", json={"photo": PHOTO})).json()
+        reply = await client.post("/v1/fit", json={"kind": "object", "positives": seen["sights"]})
+    assert reply.status_code == 200
+    assert reply.json()["head"]["encoder"] == ENCODER
+    assert reply.json()["photo_boxes"] == [[0, 0, 1, 1]]
+
+
+async def taught(client: httpx.AsyncClient, request) -> list[TeachEvent]:
+    reply = await client.post("/v1/teach", json=body(request))
+    assert reply.status_code == 200, reply.text
+    assert reply.headers["content-type"].startswith("application/x-ndjson")
+    return [TeachEvent.model_validate_json(line) for line in reply.text.splitlines()]
+
+
+async def test_a_teach_streams_its_steps_and_ends_with_the_embedding():
+    async with served() as client:
+        events = await taught(client, teach_request())
+    assert [e.step for e in events] == list(range(1, 13))
+    assert [e.step for e in events if e.embedding] == [5, 10, 12]
+    assert events[-1].stage == "done" and events[-1].vlm == VLM
+    learned = read_embedding(base64.b64decode(events[-1].embedding), VLM, WIDTH)
+    assert (learned.name, learned.class_noun, learned.vectors.tolist()) == ("Biscuit", "ball", [[12.0] * WIDTH])
+
+
+async def test_a_teach_goes_on_from_a_streamed_embedding():
+    async with served() as client:
+        first = await taught(client, teach_request())
+        second = await taught(client, teach_request(resume=first[4].embedding))
+    assert read_embedding(base64.b64decode(second[-1].embedding), VLM, WIDTH).vectors[0, 0] == 5 + 12
+
+
+async def test_a_teach_hands_over_captions_boxes_and_seed():
+    teacher = Teacher()
+    request = teach_request(seed=7)
+    first = request.photos[0].model_copy(update={"captions": ["Biscuit rolls."], "box": (0.1, 0.2, 0.3, 0.4)})
+    async with served(lambda: fake_engine(teacher)) as client:
+        await taught(client, request.model_copy(update={"photos": [first, request.photos[1]]}))
+    assert teacher.given["captions"] == [["Biscuit rolls."], []]
+    assert teacher.given["boxes"] == [(0.1, 0.2, 0.3, 0.4), None]
+    assert teacher.given["seed"] == 7
+    assert [p.mode for p in teacher.given["photos"]] == ["RGB", "RGB"]
+
+
+async def test_what_goes_wrong_in_a_teach_is_its_last_line_and_tells_no_text(logged):
+    async with served(lambda: fake_engine(Teacher(fails_at=3))) as client:
+        events = await taught(client, teach_request())
+        again = await taught(client, teach_request())  # the slot is free again
+    assert [e.stage for e in events] == ["learning", "learning", "failed"]
+    assert events[-1].error == ErrorReply(code="internal", facts={"type": "RuntimeError"})
+    assert len(again) == 3
+    said = str(logged())
+    assert "engine_fakes.py" in said and "secret" not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "needed"),
+    [
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8000000 bytes."), "8000000 bytes"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0"), "20.00 MiB"),
+        (MemoryError(), "unknown"),
+    ],
+)
+async def test_running_out_of_memory_is_told_with_what_was_needed(error, needed):
+    async with served(lambda: fake_engine(Teacher(fails_at=1, error=error))) as client:
+        events = await taught(client, teach_request())
+    assert events[-1].error == ErrorReply(code="out_of_memory", facts={"needed": needed})
+
+
+async def test_an_answer_names_learned_and_unlearned_concepts():
+    async with served() as client:
+        learned = (await taught(client, teach_request()))[-1].embedding
+        concepts = [KnownConcept(name="Biscuit", class_noun="ball", embedding=learned), KnownConcept(name="Milo", class_noun="ball")]
+        reply = await client.post("/v1/answer", json={"photo": PHOTO, "concepts": [body(c) for c in concepts], "absent_names": ["Rex"]})
+    assert reply.json()["text"] == "Biscuit and Milo and a red ball"
+    assert reply.json()["base_text"] == "a red ball"
+    assert reply.json()["named"] == [{"name": "Biscuit", "how": "embedding"}, {"name": "Milo", "how": "substitution"}]
+    assert reply.json()["seconds"] >= 0
+
+
+def foreign_embedding() -> str:
+    import numpy as np
+
+    from myvlm_engine.concept_embedding import ConceptEmbedding
+
+    return base64.b64encode(ConceptEmbedding(np.ones((1, WIDTH)), "another-vlm", "Biscuit", "ball").to_bytes()).decode()
+
+
+FOREIGN_SIGHT = {"encoder": "other", "width": 1, "vectors": "ADw=", "boxes": [[0, 0, 1, 1]]}
+NAMELESS = {"name": "B", "class_noun": "dog"}
+REFUSED = [
+    ("see", {"photo": base64.b64encode(b"no picture").decode()}, 422, "not_a_picture", {}),
+    ("see", {"photo": ""}, 422, "not_a_picture", {}),
+    ("see", {"photo": PHOTO[:200]}, 422, "not_a_picture", {}),
+    ("see", {"photo": "%%%"}, 400, "bad_request", {"what": "photo: not base64"}),
+    ("see", {}, 400, "bad_request", {"what": "photo: missing"}),
+    ("see", {"photo": PHOTO, "extra": 1}, 400, "bad_request", {"what": "extra: extra_forbidden"}),
+    ("fit", {"kind": "pet", "positives": []}, 422, "no_photos", {}),
+    ("fit", {"kind": "pet", "positives": [FOREIGN_SIGHT]}, 409, "other_encoder", {"expected": ENCODER, "found": "other"}),
+    ("teach", {"name": "B", "class_noun": "dog", "kind": "pet", "photos": []}, 422, "no_photos", {}),
+    ("teach", body(teach_request(resume=foreign_embedding())), 409, "other_vlm", {"expected": VLM, "found": "another-vlm"}),
+    ("teach", body(teach_request(resume="AAAA")), 400, "bad_request", {"what": "embedding: not safetensors"}),
+    ("teach", body(teach_request(resume="%")), 400, "bad_request", {"what": "embedding: not base64"}),
+    (
+        "answer",
+        {"photo": PHOTO, "concepts": [{"name": "B", "class_noun": "dog", "embedding": foreign_embedding()}]},
+        409,
+        "other_vlm",
+        {"expected": VLM, "found": "another-vlm"},
+    ),
+    (
+        "answer",
+        {"photo": PHOTO, "concepts": [{"name": "B", "class_noun": "dog"}] * 5},
+        422,
+        "too_many_concepts",
+        {"found": 5, "at_most": 4},
+    ),
+    ("nonsense", {}, 404, "bad_request", {"what": "no such address"}),
+]
+
+
+@pytest.mark.parametrize(("verb", "sent", "status", "code", "facts"), REFUSED, ids=[f"{r[0]}-{r[3]}-{i}" for i, r in enumerate(REFUSED)])
+async def test_a_bad_request_is_refused_with_its_code_and_facts(verb, sent, status, code, facts):
+    async with served() as client:
+        reply = await client.post(f"/v1/{verb}", json=sent)
+        assert (reply.status_code, refusal(reply)) == (status, ErrorReply(code=code, facts=facts))
+        assert (await client.post("/v1/see", json={"photo": PHOTO})).status_code == 200  # and nothing is stuck
+
+
+async def test_sights_of_two_encoders_are_never_mixed():
+    async with served() as client:
+        seen = (await client.post("/v1/see", json={"photo": PHOTO})).json()
+        reply = await client.post("/v1/fit", json={"kind": "object", "positives": seen["sights"], "negatives": [FOREIGN_SIGHT]})
+    assert refusal(reply) == ErrorReply(code="other_encoder", facts={"expected": ENCODER, "found": "other"})
+
+
+async def test_a_fault_of_ours_is_told_without_its_words(logged):
+
+    def broken(*_):
+        raise KeyError("Biscuit")
+
+    async with served(lambda: fake_engine(answer=broken)) as client:
+        reply = await client.post("/v1/answer", json={"photo": PHOTO})
+    assert (reply.status_code, refusal(reply)) == (500, ErrorReply(code="internal", facts={"type": "KeyError"}))
+    said = str(logged())
+    assert "test_service.py" in said and "Biscuit" not in said
+
+
+async def test_a_body_over_the_limit_is_refused_whether_or_not_its_length_is_told():
+    async def pieces():
+        for _ in range(40):
+            yield b"x" * 1000
+
+    expected = ErrorReply(code="bad_request", facts={"what": "size", "limit_bytes": 20_000})
+    async with served(limits=Limits(max_body_bytes=20_000)) as client:
+        told = await client.post("/v1/see", content=b"x" * 20_001)
+        untold = await client.post("/v1/see", content=pieces(), headers={"content-type": "application/json"})
+    assert (told.status_code, refusal(told)) == (413, expected)
+    assert (untold.status_code, refusal(untold)) == (413, expected)
+
+
+async def test_with_a_token_everything_but_health_asks_for_it():
+    async with served(token="sesame") as client:
+        for headers in ({}, {"Authorization": "Bearer other"}, {"Authorization": "sesam"}):
+            reply = await client.post("/v1/see", json={"photo": PHOTO}, headers=headers)
+            assert (reply.status_code, refusal(reply).code) == (401, "not_allowed")
+        assert (await client.post("/v1/see", json={"photo": PHOTO}, headers={"Authorization": "Bearer sesame"})).status_code == 200
+        assert (await client.get("/v1/health")).status_code == 200
+
+
+async def test_health_tells_what_is_loaded():
+    async with served() as client:
+        health = HealthReply.model_validate_json((await client.get("/v1/health")).content)
+    assert (health.ready, health.vlm, health.encoders, health.device, health.busy, health.waiting) == (
+        True,
+        VLM,
+        [ENCODER],
+        "cpu",
+        False,
+        0,
+    )
+    assert health.memory_bytes > 10_000_000 and health.uptime_s > 0
+
+
+async def test_while_the_models_load_the_port_answers_and_says_so():
+    def slow():
+        time.sleep(0.3)
+        return fake_engine()
+
+    async with served(slow, ready=False) as client:
+        assert (await client.get("/v1/health")).json()["ready"] is False
+        for verb, sent in (("see", {"photo": PHOTO}), ("teach", body(teach_request()))):
+            reply = await client.post(f"/v1/{verb}", json=sent)
+            assert (reply.status_code, refusal(reply)) == (503, ErrorReply(code="not_ready"))
+            assert reply.headers["retry-after"] == "5"
+        await asyncio.sleep(0.5)
+        assert (await client.post("/v1/see", json={"photo": PHOTO})).status_code == 200
+
+
+async def test_models_that_cannot_be_loaded_are_told_with_the_reason():
+    def missing():
+        raise RuntimeError("The embedded language model isn't installed.")
+
+    async with served(missing, ready=False) as client:
+        await asyncio.sleep(0.1)
+        health = (await client.get("/v1/health")).json()
+        assert (health["ready"], health["failure"]) == (False, "The embedded language model isn't installed.")
+        reply = await client.post("/v1/see", json={"photo": PHOTO})
+    assert refusal(reply) == ErrorReply(code="not_ready", facts={"why": "The embedded language model isn't installed."})
+
+
+async def test_a_describe_goes_between_the_steps_of_a_teach():
+    async with served(lambda: fake_engine(Teacher(steps=20, step_s=0.1))) as client:
+        teaching = asyncio.create_task(taught(client, teach_request()))
+        await asyncio.sleep(0.3)
+        assert (await client.get("/v1/health")).json()["busy"] is True
+        started = time.monotonic()
+        for _ in range(3):
+            assert (await client.post("/v1/answer", json={"photo": PHOTO})).status_code == 200
+        waited_s = time.monotonic() - started
+        assert not teaching.done()
+        assert len(await teaching) == 20
+    assert waited_s < 3 * 0.25  # a step each at most, not the two seconds of the teach
+
+
+async def test_a_full_line_is_refused_as_busy():
+    def slow(*given):
+        time.sleep(0.3)
+        return "a ball", "a ball", []
+
+    async with served(lambda: fake_engine(answer=slow), limits=Limits(max_waiting=2)) as client:
+        replies = await asyncio.gather(*(client.post("/v1/answer", json={"photo": PHOTO}) for _ in range(4)))
+        assert sorted(r.status_code for r in replies) == [200, 200, 503, 503]
+        busy = next(r for r in replies if r.status_code == 503)
+        assert refusal(busy) == ErrorReply(code="busy", facts={"waiting": 2})
+        assert (await client.get("/v1/health")).json()["waiting"] == 0
+
+
+async def test_a_second_teach_waits_a_little_and_is_then_refused_as_busy():
+    async with served(lambda: fake_engine(Teacher(steps=10, step_s=0.1)), limits=Limits(teach_patience_s=0.2)) as client:
+        first = asyncio.create_task(taught(client, teach_request()))
+        await asyncio.sleep(0.1)
+        second = await client.post("/v1/teach", json=body(teach_request()))
+        assert (second.status_code, refusal(second).code) == (503, "busy")
+        assert len(await first) == 10
+
+
+async def test_the_log_holds_ids_and_times_and_no_name_or_picture(logged):
+    async with served() as client:
+        await taught(client, teach_request())
+        await client.post("/v1/see", json={"photo": PHOTO}, headers={"X-Request-Id": "r-42"})
+        await client.post("/v1/see", json={"photo": "%"})
+    lines = logged()
+    assert [(e["path"], e["status"]) for e in lines if e["event"] == "request"] == [("/v1/teach", 200), ("/v1/see", 200), ("/v1/see", 400)]
+    assert [e["request"] for e in lines if e["event"] == "request"][1] == "r-42"
+    assert "Biscuit" not in str(lines) and PHOTO[:40] not in str(lines)
