@@ -1,0 +1,131 @@
+"""Which heads fire on a photo, how sure and where: one matrix product, then arbitration between heads. numpy only; knows no database.
+
+A region can speak for one concept only: where several heads fire on overlapping regions, the surest wins and pushes the others down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import WrongFingerprint
+from .records import Box, Head, Regions
+
+ARBITRATED_FROM = 0.02  # probability below which a head takes no part in arbitration
+SAME_PLACE = 0.5  # share of the smaller of two boxes that lies in the other: they show the same thing
+MAX_LOGIT = 30.0  # odds beyond e^30 say nothing more
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """The heads of one encoder as one matrix."""
+
+    heads: np.ndarray  # (H,) indices into the list that was stacked
+    rows: np.ndarray  # (d, K) float32: all vectors of all heads side by side
+    biases: np.ndarray  # (K,)
+    starts: np.ndarray  # (H,) first column of each head
+    slopes: np.ndarray  # (H,)
+    offsets: np.ndarray  # (H,)
+
+
+@dataclass(frozen=True, eq=False)
+class Stacked:
+    """Heads ready for matching; worth keeping while they don't change."""
+
+    groups: dict[str, Group]  # by encoder fingerprint
+    count: int
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One head on one photo."""
+
+    index: int  # of the head in the list that was stacked
+    score: float  # probability after arbitration, 0..1
+    raw: float  # probability before
+    region: int  # of the sight of its encoder
+    box: Box | None
+
+
+def stack(heads: Sequence[Head]) -> Stacked:
+    """Heads of any encoders; heads of one encoder must have one width. Errors: WrongFingerprint."""
+    encoders = {head.encoder for head in heads}
+    return Stacked({e: _group([(i, h) for i, h in enumerate(heads) if h.encoder == e]) for e in encoders}, len(heads))
+
+
+def _group(numbered: Sequence[tuple[int, Head]]) -> Group:
+    heads = [head for _, head in numbered]
+    if len({head.vectors.shape[1] for head in heads}) > 1:
+        raise WrongFingerprint()
+    return Group(
+        heads=np.array([index for index, _ in numbered]),
+        rows=np.ascontiguousarray(np.vstack([head.vectors for head in heads]).astype(np.float32).T),
+        biases=np.concatenate([head.biases for head in heads]).astype(np.float32),
+        starts=np.cumsum([0, *(len(head.vectors) for head in heads[:-1])]),
+        slopes=np.array([head.slope for head in heads], dtype=np.float32),
+        offsets=np.array([head.offset for head in heads], dtype=np.float32),
+    )
+
+
+def match_heads(heads: Sequence[Head], sights: Sequence[Regions]) -> list[Scored]:
+    """Every head that has a sight of its encoder, surest first."""
+    return match_stacked(stack(heads), sights)
+
+
+def match_stacked(stacked: Stacked, sights: Sequence[Regions]) -> list[Scored]:
+    """Every head that has a sight of its encoder, surest first. Errors: WrongFingerprint when widths differ."""
+    found: list[Scored] = []
+    for sight in sights:
+        group = stacked.groups.get(sight.encoder)
+        if group is not None and len(sight.vectors):
+            found += _match_group(group, sight)
+    return sorted(found, key=lambda scored: (-scored.score, -scored.raw, scored.index))
+
+
+def _match_group(group: Group, sight: Regions) -> list[Scored]:
+    logits = region_logits(group, sight)  # (n, H)
+    best = logits.argmax(0)
+    raw = logits[best, np.arange(len(best))]
+    score, region = arbitrate(logits, overlaps(np.array(sight.boxes)))
+    return [
+        Scored(int(index), float(score[h]), float(_sigmoid(raw[h])), int(region[h]), sight.boxes[region[h]])
+        for h, index in enumerate(group.heads)
+    ]
+
+
+def region_logits(group: Group, sight: Regions) -> np.ndarray:
+    """(n, H) calibrated log-odds of every region under every head."""
+    if sight.vectors.shape[1] != group.rows.shape[0]:
+        raise WrongFingerprint()
+    scores = sight.vectors.astype(np.float32) @ group.rows + group.biases
+    return np.clip(np.maximum.reduceat(scores, group.starts, axis=1) * group.slopes + group.offsets, -MAX_LOGIT, MAX_LOGIT)
+
+
+def overlaps(boxes: np.ndarray) -> np.ndarray:
+    """(n, n) bool: boxes (n, 4) that show the same place."""
+    low, high = np.maximum(boxes[:, None, :2], boxes[None, :, :2]), np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(2)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    return shared >= SAME_PLACE * np.minimum(areas[:, None], areas[None, :])
+
+
+def arbitrate(logits: np.ndarray, same_place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (H,) and regions (H,) when one place can have one name: from the surest head down, each is held against
+    "none of them" and the surer heads that already speak for an overlapping region."""
+    best = logits.max(0)
+    probability, region = _sigmoid(best), logits.argmax(0)
+    taken = np.zeros(len(logits))  # odds of surer heads at each region
+    for head in np.argsort(-best):
+        if probability[head] < ARBITRATED_FROM:
+            break
+        share = _sigmoid(logits[:, head] - np.log1p(taken))
+        region[head] = share.argmax()
+        probability[head] = share[region[head]]
+        taken += np.where(same_place[region[head]], np.exp(logits[region[head], head]), 0.0)
+    return probability, region
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits))
