@@ -36,7 +36,7 @@ async def kept(command, environ, address, backoff):
 
 async def health_of(address, but_not=None):
     async with asyncio.timeout(20):
-        while (health := await ready(address))["pid"] == but_not:  # noqa: ASYNC110
+        while (health := await ready(address))["pid"] == but_not:
             await asyncio.sleep(0.05)
     return health
 

@@ -89,10 +89,17 @@ class Wire:
             await asyncio.sleep(0.05)
         raise AssertionError(f"nobody wrote {text!r}; there was: {self.texts()}")
 
+    async def next_reply(self, before: int, within_s: float = 20.0) -> str:
+        """The words of the message after the first `before`, as soon as it has any."""
+        async with asyncio.timeout(within_s):
+            while not "".join(self.texts()[before : before + 1]).strip():
+                await asyncio.sleep(0.05)
+        return self.texts()[before]
+
     async def connected(self, within_s: float = 30.0) -> None:
         """The bot is there and its commands are registered."""
         async with asyncio.timeout(within_s):
-            while not (self.session and self.session.socket and self.backend.commands):  # noqa: ASYNC110
+            while not (self.session and self.session.socket and self.backend.commands):
                 await asyncio.sleep(0.05)
 
     async def cut_connection(self, code: int = 4000) -> None:
