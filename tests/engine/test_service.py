@@ -37,7 +37,7 @@ async def served(load=fake_engine, token: str = "", limits: Limits = Limits(), r
     app = create_app(load, token=token, limits=limits)
     transport = httpx.ASGITransport(app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://engine") as client:
-        while ready and not (await client.get("/v1/health")).json()["ready"]:  # noqa: ASYNC110 as a bot asks
+        while ready and not (await client.get("/v1/health")).json()["ready"]:  # as a bot asks
             await asyncio.sleep(0.01)
         yield client
 
