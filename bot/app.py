@@ -1,0 +1,157 @@
+"""The Discord client and its wiring: store, engine, trainer, commands and buttons. Knows no sentence and no tensor.
+
+Store and engine are handed in open and are closed by whoever opened them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import discord
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from discord import app_commands
+
+from concept_store.errors import StoreError
+from concept_store.records import GuildId
+from concept_store.store import ConceptStore
+
+from .answering import Answerer
+from .commands import concepts, describe, privacy, teach
+from .config import Settings
+from .engine_client import Engine
+from .photos import PhotoLimits, PhotoReader
+from .progress import ProgressReplies
+from .responding import tell_error
+from .teaching import Teacher, TrainerLimits
+from .views import Button, Press
+
+log = structlog.get_logger("myvlm.bot")
+
+TICK_S = 15.0  # how often broken-off leases and unsaid last words are looked for
+EVERYWHERE = GuildId(0)  # the store's settings are a guild's; this is none's
+COMMANDS: tuple[Any, ...] = (teach.teach, describe.describe, describe.ask, describe.describe_message, concepts.concepts, privacy.privacy)
+PRESSED: dict[str, Press] = {
+    "page": concepts.turn_page,
+    "ask-forget": concepts.ask_to_forget,
+    "forget": concepts.forget,
+    "keep": concepts.keep,
+    "try-again": concepts.try_again,
+    "ask-delete": privacy.ask_to_delete,
+    "delete": privacy.delete_everything,
+    "keep-all": privacy.keep_everything,
+}
+
+
+class Tree(app_commands.CommandTree["MyVlmBot"]):
+    """All commands work in servers and in direct messages, installed for a server or for a person."""
+
+    def __init__(self, client: MyVlmBot):
+        super().__init__(
+            client,
+            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True),
+            allowed_installs=app_commands.AppInstallationType(guild=True, user=True),
+        )
+
+    async def on_error(self, interaction: discord.Interaction[MyVlmBot], error: app_commands.AppCommandError) -> None:  # type: ignore[override]
+        """What goes wrong before a command's own code begins."""
+        await tell_error(interaction, error.__cause__ or error)
+
+
+class MyVlmBot(discord.Client):
+    """One server process of the bot."""
+
+    def __init__(self, settings: Settings, store: ConceptStore, engine: Engine, *, people_allowed: bool = False):
+        intents = discord.Intents.none()
+        intents.guilds = True  # nothing privileged: no members, no message content
+        super().__init__(intents=intents, allowed_mentions=discord.AllowedMentions.none())
+        self.settings, self.store, self.engine, self.people_allowed = settings, store, engine, people_allowed
+        photos = settings.photos
+        self.reader = PhotoReader(PhotoLimits(photos.max_bytes, photos.max_pixels, photos.side_px))
+        self.answerer = Answerer(store, engine)
+        self.pressed = PRESSED
+        self.progress = ProgressReplies(self, store, self.spawn, settings.teaching.progress_every_s)
+        self.teacher = Teacher(store, engine, self.progress, self.spawn, self._wake_later, _worker_name(), _limits(settings))
+        self.scheduler = AsyncIOScheduler(timezone=UTC)
+        self.tree = Tree(self)
+        for command in COMMANDS:
+            self.tree.add_command(command)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- life
+    async def setup_hook(self) -> None:
+        self.add_dynamic_items(Button)
+        await self._sync_commands()
+        self.scheduler.start()
+        self.scheduler.add_job(self._tick, "interval", seconds=TICK_S, id="tick", coalesce=True, max_instances=1)
+        self.spawn(self._tick())
+
+    async def on_ready(self) -> None:
+        log.info("ready", user=self.user and self.user.id, guilds=len(self.guilds))
+
+    async def close(self) -> None:
+        """Trainings are given back to the queue before the connection goes."""
+        if self.scheduler.running:
+            self.scheduler.shutdown(wait=False)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await super().close()
+
+    # -- background work
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """The one door for work nobody waits for: kept alive, logged when it fails, cancelled at the end."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("background_work_failed", exc_info=error)
+
+    async def _tick(self) -> None:
+        """Goes on with what was broken off, here or in a process that was killed, and says what was left unsaid."""
+        try:
+            for concept in await self.store.unannounced():
+                await self.progress.announce(concept)
+            await self.teacher.wake()
+        except StoreError as error:
+            log.error("store_failed", error=str(error))
+
+    def _wake_later(self, after_s: float) -> None:
+        if self.scheduler.running:
+            at = datetime.now(UTC) + timedelta(seconds=after_s)
+            self.scheduler.add_job(self.teacher.wake, "date", run_date=at, id="wake", replace_existing=True)
+
+    # -- commands
+    async def _sync_commands(self) -> None:
+        """Discord allows 200 command creations a day and server: only when something changed since the last time."""
+        when = self.settings.discord.sync
+        shape = self._commands_hash()
+        if when == "never" or (when == "changed" and await self.store.setting(EVERYWHERE, "commands") == shape):
+            return
+        await self.tree.sync()
+        await self.store.set_setting(EVERYWHERE, "commands", shape)
+        log.info("commands_synced")
+
+    def _commands_hash(self) -> str:
+        commands = [command.to_dict(self.tree) for command in self.tree.get_commands()]
+        text = json.dumps([self.application_id, commands], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _worker_name() -> str:
+    return f"{os.uname().nodename if hasattr(os, 'uname') else 'bot'}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+def _limits(settings: Settings) -> TrainerLimits:
+    return TrainerLimits(lease_s=settings.teaching.lease_s, max_attempts=settings.teaching.max_attempts)

@@ -1,0 +1,157 @@
+"""/concepts list, show, forget, rename, retry, and their buttons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import discord
+from discord import app_commands
+
+from concept_store.errors import NotFound
+from concept_store.names import name_key
+from concept_store.records import Announce, Concept, ConceptId, State, UserId
+
+from .. import replies, views
+from ..errors import Refusal
+from ..names import clean_name
+from ..permissions import can_forget, refuse_changing, refuse_forgetting, visible
+from ..responding import answering, replace, reply
+from .describe import scope_of
+
+if TYPE_CHECKING:
+    from ..app import MyVlmBot
+
+    Interaction = discord.Interaction[MyVlmBot]
+
+concepts = app_commands.Group(name="concepts", description="Whom and what I know")
+
+
+@concepts.command(name="list", description="Everyone and everything I know here")
+async def list_concepts(interaction: Interaction) -> None:
+    async with answering(interaction):
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        await reply(interaction, await list_page(interaction, 0))
+
+
+@concepts.command(name="show", description="One of them: photos, state, who may use it")
+@app_commands.describe(name="Its name")
+async def show_concept(interaction: Interaction, name: str) -> None:
+    async with answering(interaction):
+        concept = await named(interaction, name)
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        await reply(interaction, await shown(interaction, concept))
+
+
+@concepts.command(name="forget", description="Forget one for good, with all its photos")
+@app_commands.describe(name="Its name")
+async def forget_concept(interaction: Interaction, name: str) -> None:
+    async with answering(interaction):
+        concept = await named(interaction, name)
+        refuse_forgetting(concept, *who(interaction))
+        await reply(interaction, views.forget_question(concept, UserId(interaction.user.id)), ephemeral=True)
+
+
+@concepts.command(name="rename", description="Give one another name")
+@app_commands.describe(name="Its name now", new_name="Its new name, up to 32 characters")
+async def rename_concept(interaction: Interaction, name: str, new_name: str) -> None:
+    """The new name is said at once, in place of the noun; what was learned to say is the old one, so it is learned anew."""
+    async with answering(interaction):
+        concept = await named(interaction, name)
+        refuse_changing(concept, UserId(interaction.user.id))
+        renamed = await interaction.client.store.rename_concept(concept.id, clean_name(new_name))
+        await interaction.client.store.retry(concept.id, here(interaction))
+        await reply(interaction, views.said(replies.renamed(concept.name, renamed.name), views.GREEN), ephemeral=True)
+        await interaction.client.teacher.wake()
+
+
+@show_concept.autocomplete("name")
+@forget_concept.autocomplete("name")
+@rename_concept.autocomplete("name")
+async def suggest_names(interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
+    known = await interaction.client.store.known(scope_of(interaction))
+    hits = [concept.name for concept in known if name_key(typed) in name_key(concept.name)]
+    return [app_commands.Choice(name=name, value=name) for name in hits[:25]]
+
+
+# -- buttons
+async def turn_page(interaction: Interaction, fact: str) -> None:
+    await interaction.response.defer()
+    await replace(interaction, await list_page(interaction, int(fact)))
+
+
+async def ask_to_forget(interaction: Interaction, fact: str) -> None:
+    concept = await behind(interaction, fact)
+    refuse_forgetting(concept, *who(interaction))
+    await reply(interaction, views.forget_question(concept, UserId(interaction.user.id)), ephemeral=True)
+
+
+async def forget(interaction: Interaction, fact: str) -> None:
+    concept = await behind(interaction, fact)
+    refuse_forgetting(concept, *who(interaction))
+    await interaction.client.store.delete_concept(concept.id)
+    await replace(interaction, views.said(replies.forgotten(concept.name)))
+
+
+async def keep(interaction: Interaction, fact: str) -> None:
+    concept = await behind(interaction, fact)
+    await replace(interaction, views.said(replies.kept_as_is(concept.name)))
+
+
+async def try_again(interaction: Interaction, fact: str) -> None:
+    bot = interaction.client
+    concept = await behind(interaction, fact)
+    refuse_changing(concept, UserId(interaction.user.id))
+    if concept.state is not State.FAILED:
+        raise Refusal("not_failed", name=concept.name)
+    await bot.store.retry(concept.id, here(interaction))
+    await reply(interaction, views.said(replies.tried_again(concept), views.GREEN), ephemeral=True)
+    await bot.teacher.wake()
+
+
+# -- what they share
+async def named(interaction: Interaction, name: str) -> Concept:
+    try:
+        return await interaction.client.store.find(scope_of(interaction), name)
+    except NotFound as error:
+        raise Refusal("unknown_concept", name=name[:64]) from error
+
+
+async def behind(interaction: Interaction, fact: str) -> Concept:
+    """The concept of a button. Whoever can't see it here is told that it's gone: buttons must not give names away."""
+    try:
+        concept = await interaction.client.store.concept(ConceptId(fact))
+    except NotFound as error:
+        raise Refusal("gone") from error
+    if not visible(concept, UserId(interaction.user.id), interaction.guild_id) and concept.owner_id != interaction.user.id:
+        raise Refusal("gone")
+    return concept
+
+
+def who(interaction: Interaction) -> tuple[UserId, int | None, bool]:
+    return UserId(interaction.user.id), interaction.guild_id, interaction.permissions.manage_guild
+
+
+def here(interaction: Interaction) -> Announce:
+    """The last word goes where the teacher asked; there is no progress reply to edit."""
+    return Announce(interaction.channel_id or 0, None, str(interaction.locale))
+
+
+async def list_page(interaction: Interaction, page: int) -> views.Message:
+    store, asker = interaction.client.store, UserId(interaction.user.id)
+    known = await store.known(scope_of(interaction))
+    if not known:
+        return views.said(replies.NO_CONCEPTS)
+    page = min(page, (len(known) - 1) // views.PAGE)
+    shown_here = known[page * views.PAGE : (page + 1) * views.PAGE]
+    thumbnails = [await store.thumbnail(concept.id) for concept in shown_here]
+    return views.concept_list(known, thumbnails, page, asker, here=interaction.guild_id is not None)
+
+
+async def shown(interaction: Interaction, concept: Concept) -> views.Message:
+    """Its teacher sees all taught photos, others the first."""
+    asker = UserId(interaction.user.id)
+    mine = concept.owner_id == asker
+    store = interaction.client.store
+    pictures = [photo.thumbnail for photo in await store.photos(concept.id)] if mine else [await store.thumbnail(concept.id)]
+    return views.concept_page(concept, pictures, asker, mine, can_forget(concept, *who(interaction)))
+

@@ -1,0 +1,75 @@
+"""/describe, /ask and the message command "Describe photos": looking only; nothing is kept or learned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import discord
+from discord import app_commands
+
+from concept_store.records import GuildId, Scope, UserId
+
+from .. import replies, views
+from ..errors import Refusal
+from ..names import clean_question
+from ..responding import answering, reply
+from .uploads import read_attachment, refuse_size
+
+if TYPE_CHECKING:
+    from ..app import MyVlmBot
+
+    Interaction = discord.Interaction[MyVlmBot]
+
+AT_MOST = 4  # photos of one message
+
+
+@app_commands.command(description="Describe a photo, with the names of those I know")
+@app_commands.describe(photo="The photo to describe", private="Only you see the answer")
+async def describe(interaction: Interaction, photo: discord.Attachment, private: bool = False) -> None:
+    async with answering(interaction):
+        await look(interaction, photo, None, private)
+
+
+@app_commands.command(description="Ask something about a photo")
+@app_commands.describe(question="What you want to know", photo="The photo it is about", private="Only you see the answer")
+async def ask(interaction: Interaction, question: str, photo: discord.Attachment, private: bool = False) -> None:
+    async with answering(interaction):
+        await look(interaction, photo, clean_question(question), private)
+
+
+@app_commands.context_menu(name="Describe photos")
+async def describe_message(interaction: Interaction, message: discord.Message) -> None:
+    """Inference on what somebody posted; seen by the asker only."""
+    async with answering(interaction):
+        pictures = [found for found in message.attachments if looks_like_a_picture(found)][:AT_MOST]
+        if not pictures:
+            raise Refusal("message_without_photo")
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        for which, picture in enumerate(pictures, 1):
+            answer = await described(interaction, picture, None, which)
+            if which == 1:
+                await reply(interaction, answer)
+            else:
+                await interaction.followup.send(view=answer.view, files=answer.files(), ephemeral=True)
+
+
+async def look(interaction: Interaction, photo: discord.Attachment, question: str | None, private: bool) -> None:
+    refuse_size(photo.size, interaction.client.reader.limits.max_bytes, which=1)
+    await interaction.response.defer(thinking=True, ephemeral=private)
+    await reply(interaction, await described(interaction, photo, question))
+
+
+async def described(interaction: Interaction, attachment: discord.Attachment, question: str | None, which: int = 1) -> views.Message:
+    bot = interaction.client
+    photo = await read_attachment(bot.reader, attachment, which)
+    answer = await bot.answerer.answer(photo, scope_of(interaction), question)
+    return views.answered(replies.answer(answer), answer.text, photo.data)
+
+
+def scope_of(interaction: discord.Interaction) -> Scope:
+    return Scope(UserId(interaction.user.id), GuildId(interaction.guild_id) if interaction.guild_id else None)
+
+
+def looks_like_a_picture(attachment: discord.Attachment) -> bool:
+    """By what Discord says of it; whether it is one shows when it is decoded."""
+    return (attachment.content_type or "image/").startswith("image/")

@@ -1,0 +1,42 @@
+"""/privacy: what is kept about the person who asks, and deleting all of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import discord
+from discord import app_commands
+
+from concept_store.records import UserId
+
+from .. import replies, views
+from ..responding import answering, replace, reply
+
+if TYPE_CHECKING:
+    from ..app import MyVlmBot
+
+    Interaction = discord.Interaction[MyVlmBot]
+
+
+@app_commands.command(description="What I keep about you, and how to delete it")
+async def privacy(interaction: Interaction) -> None:
+    async with answering(interaction):
+        user = UserId(interaction.user.id)
+        kept = await interaction.client.store.kept_about(user)
+        await reply(interaction, views.privacy(replies.privacy(kept), user, bool(kept.concepts)), ephemeral=True)
+
+
+# -- buttons
+async def ask_to_delete(interaction: Interaction, fact: str) -> None:
+    user = UserId(interaction.user.id)
+    kept = await interaction.client.store.kept_about(user)
+    await replace(interaction, views.delete_question(replies.delete_question(kept), user))
+
+
+async def delete_everything(interaction: Interaction, fact: str) -> None:
+    number = await interaction.client.store.delete_user(UserId(interaction.user.id))
+    await replace(interaction, views.said(replies.deleted(number)))
+
+
+async def keep_everything(interaction: Interaction, fact: str) -> None:
+    await replace(interaction, views.said(replies.NOTHING_DELETED))

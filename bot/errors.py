@@ -1,0 +1,47 @@
+"""What a person asked for and can't have: a code and its facts. The sentences are in replies.py; nothing here knows Discord."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+RefusalCode = Literal[
+    "no_photo",
+    "not_a_picture",  # facts: which
+    "empty_file",  # facts: which
+    "too_many_bytes",  # facts: which, size_bytes, limit_bytes
+    "too_many_pixels",  # facts: which, pixels, limit_pixels
+    "broken_picture",  # facts: which
+    "unsupported_format",  # facts: which, found
+    "download_failed",  # facts: which
+    "same_photo",  # facts: photos
+    "too_many_photos",  # facts: photos, limit
+    "name_empty",
+    "name_too_long",  # facts: length, limit
+    "name_pings",
+    "name_markdown",  # facts: found
+    "name_link",
+    "name_invisible",
+    "name_lines",
+    "name_without_letters",
+    "noun_not_a_word",  # facts: found
+    "question_empty",
+    "question_too_long",  # facts: length, limit
+    "people_off",
+    "not_yours",  # facts: name, teacher_id
+    "not_your_button",
+    "unknown_concept",  # facts: name
+    "gone",  # facts: nothing; the concept behind a button was forgotten
+    "not_failed",  # facts: name
+    "message_without_photo",
+]
+
+Fact = str | int | float
+
+
+class Refusal(Exception):
+    """A person's input can't be used; nothing was changed."""
+
+    def __init__(self, code: RefusalCode, **facts: Fact):
+        super().__init__(code)
+        self.code = code
+        self.facts = facts

@@ -1,0 +1,179 @@
+"""The live reply of each teach, and the last word when it is over. The trainer's listener; knows no engine.
+
+While an interaction's token lives (15 minutes) the reply is edited by it; afterwards, or after a restart, as the bot's own
+message. The last word is a message of its own, because edits notify nobody: it mentions the teacher and nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import discord
+import structlog
+
+from concept_store.errors import NotFound
+from concept_store.records import Concept, ConceptId, State
+from concept_store.store import ConceptStore
+
+from . import replies, views
+from .teaching import Progress
+from .views import Message
+
+log = structlog.get_logger("myvlm.progress")
+UNSENT = (discord.HTTPException, aiohttp.ClientError, OSError)
+
+
+@dataclass
+class Reply:
+    """One teach's reply. `interaction` is None after a restart."""
+
+    interaction: discord.Interaction[Any] | None
+    note: str = ""  # small print that stays under every state
+    last_edit: float = float("-inf")
+    latest: tuple[Concept, Progress] | None = None  # came too soon after the last edit
+    shown: Progress | None = None
+    editing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class ProgressReplies:
+    def __init__(
+        self,
+        client: discord.Client,
+        store: ConceptStore,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        every_s: float = 2.0,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.client, self.store, self.every_s = client, store, every_s
+        self._spawn, self._clock = spawn, clock
+        self._replies: dict[ConceptId, Reply] = {}
+        self._announcing: set[ConceptId] = set()
+
+    def open(self, concept: Concept, interaction: discord.Interaction[Any], note: str = "") -> None:
+        self._replies[concept.id] = Reply(interaction, note)
+
+    # -- the trainer's listener
+    async def progress(self, concept: Concept, progress: Progress) -> None:
+        """Edits the reply, at most every `every_s`; what comes sooner is shown when the time is up."""
+        reply = self._replies.setdefault(concept.id, Reply(None))
+        waiting = reply.latest is not None
+        reply.latest = concept, progress
+        if waiting:
+            return  # the one that waits will show this
+        wait_s = reply.last_edit + self.every_s - self._clock()
+        if wait_s > 0:
+            self._spawn(self._later(reply, wait_s))
+        else:
+            await self._show_latest(reply)
+
+    async def finished(self, concept: Concept) -> None:
+        reply = self._replies.pop(concept.id, None) or Reply(None)
+        reply.latest = None
+        await self._edit(reply, concept, Progress("ready" if concept.state is State.READY else "failed"))
+        await self.announce(concept, reply.interaction)
+        await self.move_up()
+
+    async def move_up(self) -> None:
+        """Those still in line have one less before them."""
+        for concept_id, reply in list(self._replies.items()):
+            if reply.shown is None or reply.shown.stage != "queued":
+                continue
+            try:
+                await self.show_queued(await self.store.concept(concept_id))
+            except NotFound:
+                self._replies.pop(concept_id, None)
+
+    async def show_queued(self, concept: Concept) -> None:
+        ahead = max(0, await self.store.queue_position(concept.id) - 1)
+        await self.progress(concept, Progress("queued", ahead=ahead))
+
+    # -- editing
+    async def _later(self, reply: Reply, wait_s: float) -> None:
+        await asyncio.sleep(wait_s)
+        await self._show_latest(reply)
+
+    async def _show_latest(self, reply: Reply) -> None:
+        if reply.latest is None:
+            return
+        (concept, progress), reply.latest = reply.latest, None
+        await self._edit(reply, concept, progress)
+
+    async def _edit(self, reply: Reply, concept: Concept, progress: Progress) -> None:
+        async with reply.editing:  # edits arrive in order
+            reply.last_edit, reply.shown = self._clock(), progress
+            try:
+                await self._send(reply, concept, await self._message(reply, concept, progress))
+            except (*UNSENT, NotFound) as error:  # deleted, out of sight or out of reach: the last word is still said
+                log.info("reply_not_edited", concept=concept.id, error=type(error).__name__)
+
+    async def _message(self, reply: Reply, concept: Concept, progress: Progress) -> Message:
+        text = "\n".join(filter(None, (replies.progress(concept, progress), reply.note)))
+        buttons = [views.try_again(concept)] if progress.stage == "failed" else []
+        picture = await self.store.thumbnail(concept.id) if progress.stage == "ready" else None  # sent once, not with every step
+        return views.teaching(text, progress.stage, picture, buttons)
+
+    async def _send(self, reply: Reply, concept: Concept, message: Message) -> None:
+        if reply.interaction is not None and not reply.interaction.is_expired():
+            await reply.interaction.edit_original_response(view=message.view, attachments=message.files())
+        elif (told := concept.announce) and told.message_id and not concept.private:
+            channel = self.client.get_partial_messageable(told.channel_id)
+            await channel.get_partial_message(told.message_id).edit(view=message.view, attachments=message.files())
+
+    # -- the last word
+    async def announce(self, concept: Concept, interaction: discord.Interaction[Any] | None = None) -> None:
+        """Says the last word and notes that it was said. When Discord is away it stays unsaid, for the next call."""
+        if concept.id in self._announcing:
+            return
+        self._announcing.add(concept.id)
+        try:
+            await self._say(concept, interaction)
+            await self.store.mark_announced(concept.id)
+        except UNSENT as error:
+            log.warning("not_announced", concept=concept.id, error=type(error).__name__)
+        finally:
+            self._announcing.discard(concept.id)
+
+    async def _say(self, concept: Concept, interaction: discord.Interaction[Any] | None) -> None:
+        """By the token while it lives, else in the channel, else in a direct message. Whoever has closed all three isn't told."""
+        for way in (self._by_token, self._in_channel, self._in_person):
+            try:
+                if await way(concept, interaction):
+                    return
+            except discord.HTTPException as error:
+                if error.status >= 500:
+                    raise
+                log.info("not_said", concept=concept.id, way=way.__name__, status=error.status, code=error.code)
+
+    async def _by_token(self, concept: Concept, interaction: discord.Interaction[Any] | None) -> bool:
+        if interaction is None or interaction.is_expired():
+            return False
+        await interaction.followup.send(
+            replies.last_word(concept), ephemeral=hidden(concept), allowed_mentions=only(concept.owner_id), wait=True
+        )
+        return True
+
+    async def _in_channel(self, concept: Concept, interaction: object) -> bool:
+        if concept.announce is None or concept.private:
+            return False
+        channel = self.client.get_partial_messageable(concept.announce.channel_id)
+        await channel.send(replies.last_word(concept), allowed_mentions=only(concept.owner_id))
+        return True
+
+    async def _in_person(self, concept: Concept, interaction: object) -> bool:
+        teacher = await self.client.fetch_user(concept.owner_id)
+        await teacher.send(replies.last_word(concept), allowed_mentions=only(concept.owner_id))
+        return True
+
+
+def only(user_id: int) -> discord.AllowedMentions:
+    return discord.AllowedMentions(everyone=False, roles=False, replied_user=False, users=[discord.Object(user_id)])
+
+
+def hidden(concept: Concept) -> bool:
+    """Whether only the teacher sees the replies. In a direct message there is nobody else."""
+    return concept.private and concept.guild_id is not None

@@ -1,0 +1,354 @@
+# ruff: noqa: E501 - sentences are read whole
+"""Every sentence the bot says: pure functions from codes, facts and records to Discord markdown. Knows no Discord object.
+
+A sentence about something that went wrong says what to do next.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import get_args
+
+from concept_store.errors import NameTaken, NotFound, StoreError, TooManyConcepts
+from concept_store.records import Concept, Kept, Kind, State
+from myvlm_engine.messages import ErrorCode
+
+from .answering import Answer, Recognised
+from .engine_client import EngineError, EngineUnreachable
+from .errors import Refusal, RefusalCode
+from .photos import Photo
+from .teaching import LOST, Progress
+
+BAR_CELLS = 12
+TEXT_LIMIT = 1500  # of what the model says; a message holds 4,000 characters in all
+ALT_LIMIT = 1024
+Facts = Mapping[str, object]
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+
+
+# -- refusals: one sentence a code
+def _which(facts: Facts) -> str:
+    number = facts.get("which", 1)
+    return f"Photo {number}" if facts.get("photos", 1) != 1 or number != 1 else "This file"
+
+
+REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
+    "no_photo": lambda f: "There is no photo yet. Run `/teach` again and add one at `photo1`; 3–5 different ones work best.",
+    "not_a_picture": lambda f: f"{_which(f)} isn't a picture I can open. Send a JPEG, PNG, WebP or GIF.",
+    "empty_file": lambda f: f"{_which(f)} is empty (0 bytes). Send it again; it may not have been uploaded completely.",
+    "too_many_bytes": lambda f: (
+        f"{_which(f)} is too big: {megabytes(f['size_bytes'])}, and I open up to {megabytes(f['limit_bytes'])}. "
+        "Send a smaller copy, for instance a screenshot of it."
+    ),
+    "too_many_pixels": lambda f: (
+        f"{_which(f)} has too many pixels for me: {megapixels(f['pixels'])}. Scale it down to 4000 × 3000 or less and send it again."
+    ),
+    "broken_picture": lambda f: f"{_which(f)} is damaged or was cut off on the way. Open it on your device, save it again and send that.",
+    "unsupported_format": lambda f: f"{_which(f)} is {f['found']}, which I can't read. Save it as JPEG or PNG and send that.",
+    "download_failed": lambda f: f"Discord didn't hand me {_which(f).lower()}. Nothing was changed; please send it again.",
+    "same_photo": lambda f: (
+        f"All {f['photos']} photos are the same picture, and from one view I learn badly. Send 3–5 **different** photos: other sides, "
+        "places and light. If you have just one, send it once."
+    ),
+    "too_many_photos": lambda f: f"{f['photos']} photos are too many here: I take up to {f['limit']}. Choose the clearest ones.",
+    "name_empty": lambda f: "The name is empty. Give it the name you want me to say, such as `Biscuit`.",
+    "name_too_long": lambda f: f"That name has {f['length']} characters; up to {f['limit']} fit. Choose a shorter one.",
+    "name_pings": lambda f: "That name would ping somebody. Choose one without `@`, such as `Biscuit`.",
+    "name_markdown": lambda f: f"A name can't contain {code(f['found'])}: Discord would read it as formatting. Leave it out.",
+    "name_link": lambda f: "A name can't be a link. Choose the word you would say aloud, such as `Biscuit`.",
+    "name_invisible": lambda f: "That name has invisible or piled-up characters in it. Type it again by hand, without pasting.",
+    "name_lines": lambda f: "A name is a single line of visible characters. Type it again without line breaks.",
+    "name_without_letters": lambda f: "A name needs at least one letter or digit, so that I can say it. Add one.",
+    "noun_not_a_word": lambda f: f"{code(f['found'])} isn't a word for a kind of thing. Write one like `dog`, `cat` or `mug` at `what`, or leave it out.",
+    "question_empty": lambda f: "There is no question. Ask something like `what is Biscuit doing?`",
+    "question_too_long": lambda f: f"That question has {f['length']} characters; up to {f['limit']} fit. Ask it in fewer words.",
+    "people_off": lambda f: "People are off on this server: I learn pets and things only. Choose `pet` or `object` at `kind`.",
+    "not_yours": lambda f: f"**{f['name']}** was taught by <@{f['teacher_id']}>. Ask them to change it; I do that for its teacher only.",
+    "not_your_button": lambda f: "This button belongs to whoever ran the command. Run the command yourself to get your own.",
+    "unknown_concept": lambda f: f"I don't know anyone or anything called {code(f['name'])} here. `/concepts list` shows whom I know.",
+    "gone": lambda f: "That one has been forgotten meanwhile. `/concepts list` shows whom I know.",
+    "not_failed": lambda f: f"**{f['name']}** is learned or being learned already; there is nothing to try again.",
+    "message_without_photo": lambda f: "There is no photo in that message. Choose one with a picture attached, or use `/describe`.",
+}
+
+ENGINE_ERRORS: dict[ErrorCode, Callable[[Facts], str]] = {
+    "not_a_picture": lambda f: "I couldn't open that picture after all. Save it as JPEG or PNG and send it again.",
+    "no_photos": lambda f: "There was no photo to look at. Send at least one; 3–5 different ones work best.",
+    "too_many_concepts": lambda f: "There are more than four known faces and things in that photo. Crop it to the ones you mean and try again.",
+    "busy": lambda f: "I'm busy with other photos right now. Try again in a minute.",
+    "other_encoder": lambda f: "My recognition was changed a moment ago. Try again; if it stays so, have the concept learned again by its teacher.",
+    "other_vlm": lambda f: "My language model was changed a moment ago. Try again; if it stays so, have the concept learned again by its teacher.",
+    "no_face": lambda f: "I found no face in the photos. Send ones where the face is large, sharp and seen from the front.",
+    "out_of_memory": lambda f: "That was too much for this machine's memory. Try with fewer or smaller photos, or tell whoever runs the bot.",
+    "not_ready": lambda f: (
+        "My models can't be loaded; whoever runs the bot finds the reason with `myvlm doctor`."
+        if f.get("why")
+        else "I'm still waking up: the models are being loaded. Try again in half a minute."
+    ),
+    "not_allowed": lambda f: "The engine doesn't accept this bot's password. Whoever runs it must set the same `engine.token` on both sides.",
+    "bad_request": lambda f: "Bot and engine don't understand each other. Whoever runs them should bring both to the same version.",
+    "internal": lambda f: "Something broke on my side; nothing of yours was lost. Try again, and tell whoever runs the bot if it happens twice.",
+}
+
+UNREACHABLE = "My eyes are away: the recognition service isn't running. Nothing was changed; try again in a minute."
+SLOW = "That took too long, so I gave up on it. Nothing was changed; try again in a minute."
+STORE_DOWN = "I can't reach my memory right now. Nothing was changed; try again in a minute, or tell whoever runs the bot."
+BROKEN_OFF = "Learning broke off several times. The photos are kept: press **Try again**, or tell whoever runs the bot."
+
+
+def sentence(error: BaseException) -> str:
+    """What a person is told about any error."""
+    match error:
+        case Refusal():
+            return REFUSALS[error.code](error.facts)
+        case EngineError():
+            return ENGINE_ERRORS[error.code](error.facts)
+        case EngineUnreachable():
+            return SLOW if error.slow else UNREACHABLE
+        case StoreError():
+            return store_sentence(error)
+    return ENGINE_ERRORS["internal"]({})
+
+
+def store_sentence(error: StoreError) -> str:
+    match error:
+        case NameTaken():
+            return "That name is taken: something here, or another one of yours, is called so already. Choose another name, or `/concepts forget` it first."
+        case TooManyConcepts():
+            return "You have taught me as much as I may keep for one person. Make room with `/concepts forget`, then teach again."
+        case NotFound():
+            return REFUSALS["gone"]({})
+    return STORE_DOWN
+
+
+def failure_sentence(failure: str | None) -> str:
+    """Of `Concept.failure`: an engine's code, or "lost"."""
+    if failure == LOST:
+        return BROKEN_OFF
+    if failure in get_args(ErrorCode):
+        return ENGINE_ERRORS[failure]({})  # type: ignore[index]
+    return ENGINE_ERRORS["internal"]({})
+
+
+# -- teaching
+def progress(concept: Concept, at: Progress) -> str:
+    name, noun = concept.name, concept.class_noun or concept.kind.value
+    match at.stage:
+        case "queued" if at.ahead:
+            return f"### Kept: {name}\n⏳ {others(at.ahead)} ahead of it. You can close Discord; I'll tell you when I'm done."
+        case "queued":
+            return f"### Kept: {name}\n⏳ Its turn comes next."
+        case "seeing":
+            return f"### Meeting {name}\n👀 Looking at photo {at.step} of {at.of} …"
+        case "usable":
+            wait = f" {others(at.ahead)} first." if at.ahead else ""
+            return f"### {name} is usable now\n✅ I recognise {name} already, and say the name in place of “{noun}” until I have learned it.{wait}"
+        case "learning":
+            said = f"\n> {quoted(at.sample)}" if at.sample else ""
+            return f"### Learning to say {name}\n{bar(at.step, at.of)}{said}\n-# Usable already: `/describe` puts the name in place of “{noun}”."
+        case "waiting":
+            return f"### Kept: {name}\n💤 {waiting(at.reason)} Your photos are safe; it goes on by itself."
+        case "ready":
+            return ready(concept)
+    return failed(concept)
+
+
+def waiting(reason: str | None) -> str:
+    if reason == "unreachable":
+        return "The recognition service isn't running right now, so this is kept and goes on when it is back."
+    if reason == "not_ready":
+        return "My models are still being loaded."
+    return "I'm busy with other work right now."
+
+
+def ready(concept: Concept) -> str:
+    sample = f"\n> {quoted(concept.sample)}" if concept.sample else ""
+    return f"### {concept.name} is ready{sample}\n🎓 Learned from {photos(concept.photo_count)}. Try `/describe` with a photo I haven't seen."
+
+
+def failed(concept: Concept) -> str:
+    usable = f" I still recognise {concept.name} and put the name in place of the noun." if concept.has_head else ""
+    return f"### Learning {concept.name} didn't work\n⚠️ {failure_sentence(concept.failure)}{usable}"
+
+
+def last_word(concept: Concept) -> str:
+    """Mentions the teacher and nobody else."""
+    if concept.state is State.FAILED:
+        return f"<@{concept.owner_id}> Learning **{concept.name}** didn't work. {failure_sentence(concept.failure)}"
+    sample = f" For example: “{quoted(concept.sample)}”" if concept.sample else ""
+    return f"<@{concept.owner_id}> **{concept.name}** is ready.{sample}"
+
+
+def advice(given: int, distinct: Sequence[Photo]) -> str:
+    """Small print under an accepted /teach, empty when there is nothing to say."""
+    if len(distinct) == 1:
+        return "-# One photo is little to go by: 3–5 different ones (other sides, places, light) work much better."
+    if given > len(distinct):
+        return f"-# {given - len(distinct)} of {given} photos were copies, so I learn from {len(distinct)}."
+    return ""
+
+
+def bar(step: int, of: int) -> str:
+    if not of:
+        return f"{'▱' * BAR_CELLS} drafting what to say …"
+    full = round(BAR_CELLS * min(step, of) / of)
+    return f"{'▰' * full}{'▱' * (BAR_CELLS - full)} {step}/{of}"
+
+
+# -- answers
+def answer(answer: Answer) -> str:
+    asked = f"-# {quoted(answer.question)}\n" if answer.question else ""
+    return f"{asked}{quoted(answer.text)}\n{recognised(answer.recognised)}"
+
+
+def recognised(seen: Sequence[Recognised]) -> str:
+    if not seen:
+        return "-# Nobody and nothing I know in it."
+    return "\n".join(f"-# {_recognised(one)}" for one in seen)
+
+
+def _recognised(one: Recognised) -> str:
+    sure = f"**{one.name}** recognised, {percent(one.score)} sure"
+    if one.how == "substitution":
+        why = "still learning to say it" if one.learning else "learned for another model"
+        return f"{sure}; the name stands in for “{one.class_noun}” ({why})"
+    return f"{sure}; not mentioned in the sentence" if one.how == "missing" else sure
+
+
+def alt_text(text: str) -> str:
+    return text[:ALT_LIMIT]
+
+
+# -- concepts
+STATES = {State.QUEUED: "⏳ waiting", State.TRAINING: "📚 learning", State.READY: "🎓 ready", State.FAILED: "⚠️ failed"}
+
+
+def state(concept: Concept) -> str:
+    words = STATES[concept.state]
+    usable = concept.has_head and concept.state is not State.READY
+    return f"{words}, usable already" if usable else words
+
+
+def who(concept: Concept) -> str:
+    """Who may use it."""
+    return "only you" if concept.private else "everyone on this server"
+
+
+def concept_line(concept: Concept, asker_id: int) -> str:
+    teacher = "you" if concept.owner_id == asker_id else f"<@{concept.owner_id}>"
+    what = concept.class_noun or concept.kind.value
+    return f"**{concept.name}** · {what} · {state(concept)}\n-# for {who(concept)} · taught by {teacher} · {photos(concept.photo_count)}"
+
+
+def concept_page(concept: Concept, asker_id: int) -> str:
+    sample = f"\n> {quoted(concept.sample)}" if concept.sample else ""
+    trouble = f"\n⚠️ {failure_sentence(concept.failure)}" if concept.state is State.FAILED else ""
+    return f"### {concept.name}\n{concept_line(concept, asker_id)} · {day(concept.created_at)}{sample}{trouble}"
+
+
+def concepts_heading(count: int, page: int, pages: int, here: bool) -> str:
+    place = "here" if here else "for you"
+    more = f" (page {page + 1} of {pages})" if pages > 1 else ""
+    return f"### {count} known {place}{more}"
+
+
+NO_CONCEPTS = "I know nobody and nothing here yet. Teach me with `/teach`: a name, what it is, and 3–5 photos."
+
+
+def forget_question(concept: Concept) -> str:
+    return (
+        f"### Forget {concept.name}?\nIts {photos(concept.photo_count)} and everything learned from them are deleted for good. "
+        "This can't be undone."
+    )
+
+
+def forgotten(name: str) -> str:
+    return f"**{name}** is forgotten: photos, vectors and everything learned are deleted."
+
+
+def kept_as_is(name: str) -> str:
+    return f"**{name}** stays as it is."
+
+
+def renamed(old: str, new: str) -> str:
+    return f"**{old}** is called **{new}** from now on. I say the new name at once, and learn it properly in the background."
+
+
+def tried_again(concept: Concept) -> str:
+    return f"**{concept.name}** is in line again. I'll tell you when I'm done."
+
+
+# -- privacy
+def privacy(kept: Kept) -> str:
+    if not kept.concepts:
+        return f"### What I keep about you\nNothing.\n{PROMISE}"
+    names = ", ".join(kept.names)
+    since = f" since {day(kept.oldest)}" if kept.oldest else ""
+    return (
+        f"### What I keep about you\n{counted(kept.concepts, 'concept')}{since}: {names}\n"
+        f"{photos(kept.photos)} ({megabytes(kept.photo_bytes)}), and {kept.vectors} vectors computed from them.\n{PROMISE}"
+    )
+
+
+PROMISE = (
+    "-# Photos you teach with are kept without their metadata until you forget the concept. Photos you have described or ask about "
+    "are looked at and not kept. I read no messages, and nothing is used for anything but naming what you taught."
+)
+
+
+def delete_question(kept: Kept) -> str:
+    return f"### Delete everything?\n{counted(kept.concepts, 'concept')} and {photos(kept.photos)} go for good. This can't be undone."
+
+
+def deleted(concepts: int) -> str:
+    return f"Everything I kept about you is deleted ({counted(concepts, 'concept')})."
+
+
+NOTHING_DELETED = "Nothing was deleted."
+
+
+# -- small words
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def photos(number: int) -> str:
+    return counted(number, "photo")
+
+
+def others(number: int) -> str:
+    return "1 other is" if number == 1 else f"{number} others are"
+
+
+def percent(score: float) -> str:
+    return f"{min(99, int(100 * score))} %"
+
+
+def megabytes(size_bytes: object) -> str:
+    return f"{float(size_bytes) / 1024 / 1024:.1f} MB"  # type: ignore[arg-type]
+
+
+def megapixels(pixels: object) -> str:
+    return f"{float(pixels) / 1e6:.0f} million"  # type: ignore[arg-type]
+
+
+def day(moment: datetime) -> str:
+    """Shown by Discord in the reader's own time and language."""
+    return f"<t:{int(moment.timestamp())}:d>"
+
+
+def kind_words(kind: Kind) -> str:
+    return {Kind.PET: "a pet", Kind.PERSON: "a person", Kind.OBJECT: "a thing"}[kind]
+
+
+def code(text: object) -> str:
+    return f"`{str(text).replace('`', 'ˋ')}`"
+
+
+def quoted(text: str | None) -> str:
+    """A model's or a person's words as plain text on one line: no formatting, no mention, no link preview."""
+    flat = " ".join((text or "").split())[:TEXT_LIMIT]
+    flat = re.sub(r"([\\*_~`|>\[\]#<])", r"\\\1", flat)
+    return flat.replace("@", "@\u200b").replace("://", ":\u200b//")

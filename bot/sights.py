@@ -1,0 +1,29 @@
+"""The engine's messages as the store's records, and back. Pure; knows neither network nor Discord."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from concept_store.records import Head, Kind, Regions
+from myvlm_engine import messages
+
+
+def regions_of(sight: messages.Sight) -> Regions:
+    vectors = messages.unpack(sight.vectors).reshape(-1, sight.width)
+    return Regions(sight.encoder, vectors, tuple(sight.boxes))
+
+
+def sight_of(regions: Regions) -> messages.Sight:
+    width = int(regions.vectors.shape[1])
+    return messages.Sight(encoder=regions.encoder, width=width, vectors=messages.pack(regions.vectors), boxes=list(regions.boxes))
+
+
+def head_of(head: messages.Head) -> Head:
+    vectors = messages.unpack(head.vectors, "float32").reshape(-1, head.width)
+    return Head(head.encoder, vectors, np.asarray(head.biases, dtype=np.float32), head.slope, head.offset)
+
+
+def encoder_for(kind: Kind, encoders: list[str]) -> str:
+    """Which encoder's head recognises this kind: faces for people where there is an encoder of faces, else the first."""
+    faces = [encoder for encoder in encoders if encoder.startswith("face")]
+    return faces[0] if kind is Kind.PERSON and faces else encoders[0]

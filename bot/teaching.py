@@ -1,0 +1,323 @@
+"""The trainer: claim -> see -> fit -> teach -> ready, for every concept that waits in the store, whoever is killed meanwhile.
+
+The queue is the store; this only wakes, works and tells a listener. Knows nothing of Discord and no sentence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import structlog
+
+from concept_store.errors import LeaseLost, NotFound, StoreError
+from concept_store.records import Claim, Concept, ConceptId, Embedding, Photo, Regions, Scope
+from concept_store.store import ConceptStore
+from myvlm_engine.messages import FitRequest, HealthReply, Sight, TaughtPhoto, TeachEvent, TeachRequest
+
+from .engine_client import Engine, EngineError, EngineUnreachable
+from .names import DEFAULT_NOUNS
+from .sights import encoder_for, head_of, regions_of, sight_of
+
+log = structlog.get_logger("myvlm.teaching")
+
+Stage = Literal["queued", "seeing", "usable", "learning", "waiting", "ready", "failed"]
+PASSING = ("busy", "not_ready", "other_encoder", "other_vlm")  # codes that go away by waiting or by asking again
+LOST = "lost"  # tried as often as is allowed, and broken off each time
+HARD_NEGATIVES = 8  # neighbours whose photos a new head learns not to fire on
+REFITTED = 4  # neighbours that learn not to fire on the new concept; each costs the engine up to two seconds
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where one teach is. `ahead`: how many others come first; `reason`: why it waits ("unreachable", or an error code)."""
+
+    stage: Stage
+    step: int = 0
+    of: int = 0
+    sample: str | None = None
+    ahead: int = 0
+    reason: str | None = None
+
+
+class Listener(Protocol):
+    async def progress(self, concept: Concept, progress: Progress) -> None: ...
+
+    async def finished(self, concept: Concept) -> None:
+        """Ready or failed; the last word is to be said and marked in the store."""
+
+
+@dataclass
+class Lease:
+    """The claim as it was last renewed."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True)
+class TrainerLimits:
+    lease_s: float = 60.0
+    max_attempts: int = 5
+    at_once: int = 4  # heads are fitted while another concept learns, so that everybody's is usable within seconds
+    first_pause_s: float = 2.0  # after the engine wasn't there; doubles
+    longest_pause_s: float = 60.0
+
+
+class Teacher:
+    """`spawn` starts background work; `wake_later` calls `wake` once, after so many seconds."""
+
+    def __init__(
+        self,
+        store: ConceptStore,
+        engine: Engine,
+        listener: Listener,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        wake_later: Callable[[float], object],
+        worker: str,
+        limits: TrainerLimits = TrainerLimits(),
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.store, self.engine, self.listener, self.worker, self.limits = store, engine, listener, worker, limits
+        self._spawn, self._wake_later, self._clock = spawn, wake_later, clock
+        self._workers = 0
+        self._pause_s = limits.first_pause_s
+        self._paused_until = float("-inf")
+        self._learning = asyncio.Lock()  # the engine learns one embedding at a time
+        self._line: list[ConceptId] = []  # fitted, waiting to learn or learning
+        self._broken_off: Counter[ConceptId] = Counter()
+
+    # -- waking
+    async def wake(self) -> None:
+        """Starts as many workers as there is work for. Call it whenever there may be some; it is cheap."""
+        if self.paused:
+            return
+        wanted = min(self.limits.at_once - self._workers, await self.store.queue_length())
+        for _ in range(wanted):
+            self._workers += 1
+            self._spawn(self._work())
+
+    @property
+    def paused(self) -> bool:
+        """Whether the engine wasn't there a moment ago."""
+        return self._clock() < self._paused_until
+
+    async def _work(self) -> None:
+        try:
+            while not self.paused and (claim := await self.store.claim_next(self.worker, self.limits.lease_s)):
+                await self._train(Lease(claim))
+        except StoreError as error:
+            log.error("store_failed", error=str(error))
+        finally:
+            self._workers -= 1
+
+    def _pause(self) -> None:
+        if self.paused:
+            return  # another worker has just found the same
+        self._paused_until = self._clock() + self._pause_s
+        self._wake_later(self._pause_s + 0.01)
+        self._pause_s = min(2 * self._pause_s, self.limits.longest_pause_s)
+
+    # -- one training, from its claim to its end
+    async def _train(self, lease: Lease) -> None:
+        concept_id = lease.claim.concept_id
+        try:
+            concept = await self.store.concept(concept_id)
+            await self._held(lease, self._learn(lease, concept))
+            self._pause_s = self.limits.first_pause_s
+            self._broken_off.pop(concept_id, None)
+        except (LeaseLost, NotFound):
+            log.info("dropped", concept=concept_id)  # forgotten meanwhile, or another worker has it
+        except (EngineUnreachable, EngineError) as error:
+            await self._met(lease, error)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._given_back(lease))
+            raise
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("training_failed", concept=concept_id)
+            await self._failed(lease, "internal")
+
+    async def _held(self, lease: Lease, work: Coroutine[Any, Any, None]) -> None:
+        """Runs the work while the lease is renewed beside it. Errors: the work's own, LeaseLost."""
+        working = asyncio.ensure_future(work)
+        renewing = asyncio.ensure_future(self._renew(lease))
+        try:
+            await asyncio.wait((working, renewing), return_when=asyncio.FIRST_COMPLETED)
+            await (working if working.done() else renewing)
+        finally:
+            for task in (working, renewing):
+                task.cancel()
+            await asyncio.gather(working, renewing, return_exceptions=True)
+
+    async def _renew(self, lease: Lease) -> None:
+        while True:
+            await asyncio.sleep(self.limits.lease_s / 3)
+            lease.claim = await self.store.renew(lease.claim, self.limits.lease_s)
+
+    async def _met(self, lease: Lease, error: EngineUnreachable | EngineError) -> None:
+        """The engine wasn't there, or refused: what goes away by itself is waited for, the rest is told."""
+        if isinstance(error, EngineError) and error.code not in PASSING:
+            log.warning("refused", concept=lease.claim.concept_id, code=error.code)
+            return await self._failed(lease, error.code)
+        reason = error.code if isinstance(error, EngineError) else "unreachable"
+        log.info("waiting", concept=lease.claim.concept_id, reason=reason)
+        await self._given_back(lease)
+        self._pause()
+        await self._tell(lease.claim.concept_id, Progress("waiting", reason=reason))
+
+    async def _given_back(self, lease: Lease) -> None:
+        with suppress(LeaseLost, NotFound):
+            await self.store.release(lease.claim)
+
+    async def _failed(self, lease: Lease, code: str) -> None:
+        with suppress(LeaseLost, NotFound):
+            await self.store.fail(lease.claim, code)
+            await self.listener.finished(await self.store.concept(lease.claim.concept_id))
+
+    async def _tell(self, concept_id: ConceptId, progress: Progress) -> None:
+        with suppress(NotFound):
+            await self.listener.progress(await self.store.concept(concept_id), progress)
+
+    # -- the method's steps
+    async def _learn(self, lease: Lease, concept: Concept) -> None:
+        if concept.attempts > self.limits.max_attempts or self._broken_off[concept.id] >= self.limits.max_attempts:
+            return await self._failed(lease, LOST)
+        photos = await self.store.photos(concept.id)
+        concept, seen = await self._see(concept, photos)
+        await self._fit(lease, concept, photos, seen)
+        concept = await self.store.concept(concept.id)
+        async with self._turn(concept):
+            await self._embed(lease, concept)
+
+    async def _see(self, concept: Concept, photos: Sequence[Photo]) -> tuple[Concept, list[Regions]]:
+        """Region vectors of every photo, from the store where this encoder has seen them all, and a noun if none was given."""
+        encoder = encoder_for(concept.kind, (await self._ready_health()).encoders)
+        known = await self.store.regions(concept.id, encoder)
+        if len(known) == len(photos) and concept.class_noun:
+            return concept, known
+        hints: Counter[str] = Counter()
+        for number, photo in enumerate(photos, 1):
+            await self.listener.progress(concept, Progress("seeing", step=number, of=len(photos)))
+            reply = await self.engine.see(photo.data)
+            for sight in reply.sights:
+                await self.store.save_regions(photo.id, regions_of(sight))
+            hints.update([reply.noun] if reply.noun else [])
+        if not concept.class_noun:
+            concept = await self.store.set_class_noun(concept.id, agreed_noun(concept.kind, hints, len(photos)))
+        return concept, await self.store.regions(concept.id, encoder)
+
+    async def _fit(self, lease: Lease, concept: Concept, photos: Sequence[Photo], seen: list[Regions]) -> None:
+        """The head: from here on the concept is recognised, and named by its name in place of its class noun."""
+        fresh = await self.store.head(concept.id, seen[0].encoder) is None
+        if fresh:
+            reply = await self.engine.fit(await self._fit_request(concept, seen))
+            for photo, box in zip(photos, reply.photo_boxes, strict=False):
+                await self.store.save_box(photo.id, box)
+            await self.store.save_head(lease.claim, head_of(reply.head))
+        await self.listener.progress(await self.store.concept(concept.id), Progress("usable"))
+        if fresh:
+            await self._refit_neighbours(concept, seen)
+
+    async def _fit_request(self, concept: Concept, seen: Sequence[Regions]) -> FitRequest:
+        encoder = seen[0].encoder
+        negatives: list[Sight] = []
+        for other in await self.store.neighbours(scope_of(concept), seen, HARD_NEGATIVES + 1):
+            if other != concept.id:
+                negatives += [sight_of(regions) for regions in await self.store.regions(other, encoder)]
+        said = await self.store.corrections(concept.id, encoder)
+        return FitRequest(
+            kind=concept.kind.value,
+            positives=[sight_of(regions) for regions in [*seen, *(c.regions for c in said if c.present)]],
+            negatives=negatives,
+            corrections=[sight_of(c.regions) for c in said if not c.present],
+        )
+
+    async def _refit_neighbours(self, concept: Concept, seen: Sequence[Regions]) -> None:
+        """Those that look most like the new one learn its photos as negatives. What goes wrong here loses nothing."""
+        for other_id in (await self.store.neighbours(scope_of(concept), seen, REFITTED + 1))[: REFITTED + 1]:
+            if other_id == concept.id:
+                continue
+            try:
+                other = await self.store.concept(other_id)
+                known = await self.store.regions(other_id, seen[0].encoder)
+                if known:
+                    reply = await self.engine.fit(await self._fit_request(other, known))
+                    await self.store.refit_head(other_id, head_of(reply.head))
+            except (NotFound, EngineError) as error:
+                log.info("not_refitted", concept=other_id, error=str(error))
+
+    @asynccontextmanager
+    async def _turn(self, concept: Concept) -> AsyncIterator[None]:
+        """Waits until those before it have learned."""
+        self._line.append(concept.id)
+        try:
+            if ahead := len(self._line) - 1:
+                await self.listener.progress(concept, Progress("usable", ahead=ahead))
+            async with self._learning:
+                yield
+        finally:
+            self._line.remove(concept.id)
+
+    async def _embed(self, lease: Lease, concept: Concept) -> None:
+        """The concept embedding, each part kept as it comes, so that a broken-off run goes on from there."""
+        request = await self._teach_request(concept)
+        await self.listener.progress(concept, Progress("learning"))
+        try:
+            async with aclosing(self.engine.teach(request)) as events:  # type: ignore[type-var]
+                async for event in events:
+                    await self._keep(lease, concept, event)
+        except EngineUnreachable:
+            self._broken_off[concept.id] += 1
+            raise
+        concept = await self.store.concept(concept.id)
+        if concept.name != request.name:  # renamed while it learned: what it learned to say is the old name
+            await self.store.retry(concept.id)
+            return self._spawn_wake()
+        await self.listener.finished(concept)
+
+    async def _keep(self, lease: Lease, concept: Concept, event: TeachEvent) -> None:
+        if event.embedding and event.vlm:
+            done = event.stage == "done"
+            part = Embedding(event.vlm, base64.b64decode(event.embedding), event.step, finished=done)
+            await self.store.save_embedding(lease.claim, part, event.sample if done else None)
+        if event.stage in ("drafting", "learning"):
+            await self.listener.progress(concept, Progress("learning", event.step, event.of, event.sample))
+
+    async def _teach_request(self, concept: Concept) -> TeachRequest:
+        vlm = (await self._ready_health()).vlm
+        begun = await self.store.progress(concept.id, vlm)
+        photos = await self.store.photos(concept.id)
+        return TeachRequest(
+            name=concept.name,
+            class_noun=concept.class_noun,
+            kind=concept.kind.value,
+            photos=[TaughtPhoto(photo=base64.b64encode(p.data).decode(), captions=list(p.captions), box=p.box) for p in photos],
+            resume=base64.b64encode(begun.data).decode() if begun else None,
+        )
+
+    async def _ready_health(self) -> HealthReply:
+        health = await self.engine.health()
+        if not health.ready:
+            raise EngineError("not_ready", {"why": health.failure} if health.failure else {})
+        return health
+
+    def _spawn_wake(self) -> None:
+        self._spawn(self.wake())
+
+
+def agreed_noun(kind: str, hints: Counter[str], photos: int) -> str:
+    """What the encoder called most of the photos; the kind's own word where it wasn't sure."""
+    noun, votes = hints.most_common(1)[0] if hints else ("", 0)
+    return noun if 2 * votes > photos else DEFAULT_NOUNS[str(kind)]
+
+
+def scope_of(concept: Concept) -> Scope:
+    return Scope(concept.owner_id, concept.guild_id)
+

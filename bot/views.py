@@ -1,0 +1,146 @@
+"""How replies look (Components V2 layouts) and the buttons that outlive a restart. Sentences come from replies.py.
+
+A button's custom_id carries all it needs: a verb, a fact and whose it is. What the verb does is in commands/.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import discord
+from discord import ui
+
+from concept_store.records import Concept, State, UserId
+
+from . import replies
+from .errors import Refusal
+from .responding import answering
+
+PAGE = 8  # concepts on a page: three components each of the 40 a message may have, and one file each of the 10
+BLUE, GREEN, RED, GREY = (discord.Colour(value) for value in (0x5865F2, 0x3BA55D, 0xD83C3E, 0x80848E))
+COLOURS = {"ready": GREEN, "failed": RED, "waiting": GREY}
+
+
+Item = ui.Item[Any]
+
+
+@dataclass(frozen=True)
+class Message:
+    """What goes to Discord: a layout and the files it shows. Files are made anew for every send: sending uses them up."""
+
+    view: ui.LayoutView
+    pictures: tuple[tuple[str, bytes], ...] = ()  # (file name, JPEG)
+
+    def files(self) -> list[discord.File]:
+        return [discord.File(io.BytesIO(data), name) for name, data in self.pictures]
+
+
+def layout(*items: Item, colour: discord.Colour | None = None) -> ui.LayoutView:
+    view = ui.LayoutView(timeout=None)  # every button is a DynamicItem: nothing to expire
+    view.add_item(ui.Container(*items, accent_colour=colour))
+    return view
+
+
+def said(text: str, colour: discord.Colour | None = None) -> Message:
+    return Message(layout(ui.TextDisplay(text), colour=colour))
+
+
+def _row(*buttons: Button) -> list[Item]:
+    return [ui.ActionRow(*buttons)] if buttons else []  # type: ignore[type-var]
+
+
+def _gallery(names: Sequence[str], words: str) -> Item:
+    return ui.MediaGallery(*(discord.MediaGalleryItem(f"attachment://{name}", description=words) for name in names))
+
+
+# -- teaching
+def try_again(concept: Concept) -> Button:
+    """Everybody sees it under a failed teach; who may press it is asked when it is pressed."""
+    return Button("try-again", concept.id, 0, "Try again", discord.ButtonStyle.primary)
+
+
+def teaching(text: str, stage: str, thumbnail: bytes | None, buttons: Sequence[Button] = ()) -> Message:
+    """The progress reply."""
+    words: Item = ui.TextDisplay(text)
+    if thumbnail is not None:
+        words = ui.Section(text, accessory=ui.Thumbnail("attachment://taught.jpg"))
+    return Message(layout(words, *_row(*buttons), colour=COLOURS.get(stage, BLUE)), (("taught.jpg", thumbnail),) if thumbnail else ())
+
+
+# -- answers
+def answered(text: str, spoken: str, photo: bytes) -> Message:
+    """The photo and what was said of it; the sentence is the photo's alt text too."""
+    gallery = _gallery(["photo.jpg"], replies.alt_text(spoken))
+    return Message(layout(gallery, ui.TextDisplay(text), colour=BLUE), (("photo.jpg", photo),))
+
+
+# -- concepts
+def concept_list(concepts: Sequence[Concept], thumbnails: Sequence[bytes], page: int, asker: UserId, here: bool) -> Message:
+    """`thumbnails` are those of the page's concepts, in order."""
+    pages = max(1, -(-len(concepts) // PAGE))
+    shown = concepts[page * PAGE : (page + 1) * PAGE]
+    sections: list[Item] = [
+        ui.Section(replies.concept_line(concept, asker), accessory=ui.Thumbnail(f"attachment://{at}.jpg", description=concept.name))
+        for at, concept in enumerate(shown)
+    ]
+    turns = [Button("page", to, asker, label) for to, label in ((page - 1, "◀"), (page + 1, "▶")) if 0 <= to < pages]
+    heading: Item = ui.TextDisplay(replies.concepts_heading(len(concepts), page, pages, here))
+    return Message(layout(heading, *sections, *_row(*turns), colour=BLUE), tuple((f"{at}.jpg", data) for at, data in enumerate(thumbnails)))
+
+
+def concept_page(concept: Concept, pictures: Sequence[bytes], asker: UserId, mine: bool, can_forget: bool) -> Message:
+    gallery = _gallery([f"{at}.jpg" for at in range(len(pictures))], concept.name)
+    buttons: list[Button] = []
+    if mine and concept.state is State.FAILED:
+        buttons.append(try_again(concept))
+    if can_forget:
+        buttons.append(Button("ask-forget", concept.id, asker, "Forget …"))
+    text: Item = ui.TextDisplay(replies.concept_page(concept, asker))
+    return Message(layout(text, gallery, *_row(*buttons), colour=BLUE), tuple((f"{at}.jpg", data) for at, data in enumerate(pictures)))
+
+
+def forget_question(concept: Concept, asker: UserId) -> Message:
+    row = _row(
+        Button("forget", concept.id, asker, "Forget for good", discord.ButtonStyle.danger), Button("keep", concept.id, asker, "Keep")
+    )
+    return Message(layout(ui.TextDisplay(replies.forget_question(concept)), *row, colour=RED))
+
+
+# -- privacy
+def privacy(text: str, asker: UserId, anything: bool) -> Message:
+    row = _row(Button("ask-delete", "", asker, "Delete everything …")) if anything else []
+    return Message(layout(ui.TextDisplay(text), *row, colour=BLUE))
+
+
+def delete_question(text: str, asker: UserId) -> Message:
+    row = _row(
+        Button("delete", "", asker, "Delete everything for good", discord.ButtonStyle.danger), Button("keep-all", "", asker, "Keep")
+    )
+    return Message(layout(ui.TextDisplay(text), *row, colour=RED))
+
+
+# -- buttons
+class Button(ui.DynamicItem[ui.Button[Any]], template=r"(?P<verb>[a-z-]+):(?P<owner>[0-9]+):(?P<fact>[0-9A-Za-z_-]*)"):
+    """`verb` is looked up among the client's `pressed`; `fact` is what it is about; only `owner` may press it (0: anyone)."""
+
+    def __init__(self, verb: str, fact: object, owner: int, label: str = "…", style: discord.ButtonStyle = discord.ButtonStyle.secondary):
+        super().__init__(ui.Button(label=label, custom_id=f"{verb}:{owner}:{fact}", style=style))
+        self.verb, self.fact, self.owner = verb, str(fact), owner
+
+    @classmethod
+    async def from_custom_id(cls, interaction: Any, item: ui.Item[Any], match: re.Match[str], /) -> Button:
+        return cls(match["verb"], match["fact"], int(match["owner"]))
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        async with answering(interaction):
+            if self.owner not in (0, interaction.user.id):
+                raise Refusal("not_your_button")
+            press: Press = interaction.client.pressed[self.verb]
+            await press(interaction, self.fact)
+
+
+Press = Callable[[discord.Interaction[Any], str], Awaitable[None]]

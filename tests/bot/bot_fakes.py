@@ -1,0 +1,175 @@
+"""An engine that comes in by the door of bot/engine_client.py: it really sees (the average colour of a photo) and never guesses.
+
+What it says and when it breaks is set by the test. Also photos of one colour, and settings without a wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+from collections.abc import AsyncIterator, Sequence
+
+import numpy as np
+from PIL import Image
+
+from bot.config import PhotoSettings, Settings, TeachingSettings
+from bot.engine_client import EngineError, EngineUnreachable
+from myvlm_engine.messages import (
+    AnswerReply,
+    AnswerRequest,
+    ErrorCode,
+    FitReply,
+    FitRequest,
+    Head,
+    HealthReply,
+    NamedConcept,
+    SeeReply,
+    Sight,
+    TeachEvent,
+    TeachRequest,
+    pack,
+)
+
+ENCODER, VLM = "colours:1", "parrot:1"
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+
+
+class FakeEngine:
+    """`down`, `refuse` and `break_after` make it fail; `gate`, when cleared, holds a teach before its first step."""
+
+    def __init__(self, steps: int = 4):
+        self.steps = steps
+        self.down = False
+        self.ready = True
+        self.vlm = VLM
+        self.noun: str | None = None
+        self.refuse: dict[str, EngineError] = {}  # verb -> error
+        self.break_after: int | None = None  # steps after which the stream is cut, once
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.calls: list[str] = []
+        self.taught: list[TeachRequest] = []
+        self.fitted: list[FitRequest] = []
+        self.answered: list[AnswerRequest] = []
+        self.teaching = 0
+        self.most_teaching = 0
+
+    def _called(self, verb: str) -> None:
+        self.calls.append(verb)
+        if self.down:
+            raise EngineUnreachable()
+        if verb in self.refuse:
+            raise self.refuse[verb]
+
+    async def see(self, photo: bytes) -> SeeReply:
+        self._called("see")
+        return SeeReply(sights=[sight_of_colour(photo)], noun=self.noun)
+
+    async def fit(self, request: FitRequest) -> FitReply:
+        self._called("fit")
+        self.fitted.append(request)
+        return FitReply(head=head_of_colours(request.positives), photo_boxes=[WHOLE] * len(request.positives), seconds=0.01)
+
+    async def teach(self, request: TeachRequest) -> AsyncIterator[TeachEvent]:
+        self._called("teach")
+        self.taught.append(request)
+        self.teaching += 1
+        self.most_teaching = max(self.most_teaching, self.teaching)
+        try:
+            await self.gate.wait()
+            first = 1 + (int(base64.b64decode(request.resume).decode().split(":")[1]) if request.resume else 0)
+            for step in range(first, self.steps + 1):
+                if self.break_after is not None and step > self.break_after:
+                    self.break_after = None
+                    raise EngineUnreachable()
+                yield self._event("learning", step, request)
+            yield self._event("done", self.steps, request)
+        finally:
+            self.teaching -= 1
+
+    def _event(self, stage: str, step: int, request: TeachRequest) -> TeachEvent:
+        embedding = base64.b64encode(f"{request.name}:{step}".encode()).decode()
+        return TeachEvent(
+            stage=stage,  # type: ignore[arg-type]
+            step=step,
+            of=self.steps,
+            loss=1.0 / step,
+            sample=f"{request.name} on the grass.",
+            embedding=embedding,
+            vlm=self.vlm,
+        )
+
+    async def answer(self, request: AnswerRequest) -> AnswerReply:
+        self._called("answer")
+        self.answered.append(request)
+        named = [NamedConcept(name=c.name, how="embedding" if c.embedding else "substitution") for c in request.concepts]
+        names = " and ".join(c.name for c in request.concepts) or "an animal"
+        text = f"yes, {names}" if request.question else f"{names} on the grass."
+        return AnswerReply(text=text, base_text="an animal on the grass.", named=named, seconds=0.1)
+
+    async def health(self) -> HealthReply:
+        self._called("health")
+        return HealthReply(
+            ready=self.ready,
+            vlm=self.vlm,
+            encoders=[ENCODER],
+            device="cpu",
+            dtype="float32",
+            busy=False,
+            waiting=0,
+            uptime_s=1.0,
+            memory_bytes=1,
+            version="0",
+        )
+
+    async def close(self) -> None: ...
+
+
+def sight_of_colour(photo: bytes) -> Sight:
+    """(1, 3): the average colour around grey, of unit length."""
+    pixels = np.asarray(Image.open(io.BytesIO(photo)).convert("RGB"), dtype=np.float32)
+    colour = pixels.reshape(-1, 3).mean(0) - 100.0
+    return Sight(encoder=ENCODER, width=3, vectors=pack((colour / np.linalg.norm(colour))[None]), boxes=[WHOLE])
+
+
+def head_of_colours(positives: Sequence[Sight]) -> Head:
+    """Fires where the cosine with the mean positive is above 0.9."""
+    mean = np.mean([sight.array().mean(0) for sight in positives], axis=0)
+    mean /= np.linalg.norm(mean)
+    return Head(encoder=ENCODER, width=3, vectors=pack(mean[None], "float32"), biases=[-0.9], slope=60.0, offset=0.0)
+
+
+RED, GREEN, BLUE = (200, 40, 40), (40, 200, 40), (40, 40, 200)
+
+
+def photo_of(colour: tuple[int, int, int], seed: int = 0, size: tuple[int, int] = (96, 64), form: str = "JPEG") -> bytes:
+    """A different picture for every seed, of nearly one colour: stripes at a place of their own."""
+    rng = np.random.default_rng([*colour, seed])
+    pixels = np.full((size[1], size[0], 3), colour, dtype=np.int16)
+    for _ in range(6):
+        x, y = rng.integers(0, size[0] // 2), rng.integers(0, size[1] // 2)
+        pixels[y : y + size[1] // 3, x : x + size[0] // 3] += rng.integers(-50, 50, dtype=np.int16)
+    out = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(out, form, **({"quality": 95} if form == "JPEG" else {}))
+    return out.getvalue()
+
+
+def upload(colour: tuple[int, int, int], seed: int = 0) -> tuple[str, bytes]:
+    return f"photo{seed}.jpg", photo_of(colour, seed)
+
+
+def uploads(colour: tuple[int, int, int], number: int = 4, first: int = 0) -> dict[str, tuple[str, bytes]]:
+    """photo1=…, photo2=… for /teach."""
+    return {f"photo{at + 1}": upload(colour, first + at) for at in range(number)}
+
+
+def test_settings(**photos: int) -> Settings:
+    return Settings(photos=PhotoSettings(**photos), teaching=TeachingSettings(progress_every_s=0.0001, max_concepts_per_owner=5))
+
+
+test_settings.__test__ = False  # type: ignore[attr-defined]
+
+
+def refusal_of(code: ErrorCode, **facts: str | int) -> EngineError:
+    return EngineError(code, dict(facts))
