@@ -1,0 +1,129 @@
+"""The negative bank: region vectors of everyday photos with nobody's concept in them, so that a member supplies no negatives.
+
+Bundled as int8 features, one bank per encoder; no photo can be got back from it. A command builds one from folders of photos:
+`python -m myvlm_engine.recognition.negatives PHOTO_FOLDER… --out FILE`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+FOLDER = Path(__file__).parent
+STEPS = 127  # of int8
+REGIONS_PER_PHOTO = 9
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+
+
+class NoBank(RuntimeError):
+    """There is no negative bank for this encoder."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bank:
+    """Region vectors of P everyday photos, m rows in all, grouped by photo."""
+
+    encoder: str  # fingerprint
+    vectors: np.ndarray  # (m, d) float32
+    photo_of: np.ndarray  # (m,) int32, ascending, 0..P-1
+
+    @property
+    def photo_count(self) -> int:
+        return int(self.photo_of[-1]) + 1 if len(self.photo_of) else 0
+
+    def best(self, scores: np.ndarray) -> np.ndarray:
+        """(m, k) or (m,) scores of regions -> (P, k) or (P,): the largest of each photo."""
+        starts = np.flatnonzero(np.r_[True, np.diff(self.photo_of) > 0])
+        return np.maximum.reduceat(scores, starts, axis=0)
+
+    def part(self, remainder: int, of: int) -> Bank:
+        """Every `of`-th photo, renumbered."""
+        keep = self.photo_of % of == remainder
+        _, photo_of = np.unique(self.photo_of[keep], return_inverse=True)
+        return Bank(self.encoder, self.vectors[keep], photo_of.astype(np.int32))
+
+
+def held_out(path: Path) -> bool:
+    """Half of all photos, told by their names: never in a bundled bank, so that false names can be measured on them."""
+    return hashlib.sha256(path.name.encode()).digest()[0] % 2 == 1
+
+
+def bank_path(fingerprint: str) -> Path:
+    return FOLDER / f"bank-{fingerprint}.safetensors"
+
+
+@lru_cache(maxsize=2)
+def load_bank(fingerprint: str, path: Path | None = None) -> Bank:
+    """The bundled bank of an encoder, or the one at `path`. Errors: NoBank."""
+    path = path or bank_path(fingerprint)
+    if not path.exists():
+        raise NoBank(f"No negative bank for the encoder {fingerprint}. Build one: python -m myvlm_engine.recognition.negatives FOLDER")
+    with safe_open(path, "np") as file:
+        if file.metadata()["encoder"] != fingerprint:
+            raise NoBank(f"The negative bank {path.name} belongs to the encoder {file.metadata()['encoder']}, not to {fingerprint}.")
+        vectors = file.get_tensor("vectors").astype(np.float32) * file.get_tensor("scales")[:, None]
+        return Bank(fingerprint, vectors, file.get_tensor("photo_of"))
+
+
+def save_bank(photos: Sequence[np.ndarray], fingerprint: str, path: Path, facts: dict[str, str]) -> None:
+    """Writes each photo's (n, d) vectors as int8 with one scale a row (float32)."""
+    vectors = np.vstack(photos).astype(np.float32)
+    scales = np.abs(vectors).max(1) / STEPS
+    photo_of = np.repeat(np.arange(len(photos), dtype=np.int32), [len(p) for p in photos])
+    parts = {"vectors": np.rint(vectors / scales[:, None]).astype(np.int8), "scales": scales.astype(np.float32), "photo_of": photo_of}
+    save_file(parts, path, metadata={"encoder": fingerprint, **facts})
+
+
+def thinned(vectors: np.ndarray, keep: int) -> np.ndarray:
+    """The whole photo and the `keep` - 1 regions farthest from each other and from it: what one photo can be confused for."""
+    chosen = [0]
+    likeness = vectors @ vectors[0]
+    while len(chosen) < min(keep, len(vectors)):
+        chosen.append(int(likeness.argmin()))
+        likeness = np.maximum(likeness, vectors @ vectors[chosen[-1]])
+    return vectors[chosen]
+
+
+def photos_in(folders: Iterable[Path], every: bool) -> list[Path]:
+    """All pictures below the folders by name; without `every`, the half that isn't held out."""
+    found = sorted(p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    return found if every else [p for p in found if not held_out(p)]
+
+
+def read_photo(path: Path) -> Image.Image:
+    """Upright RGB."""
+    with Image.open(path) as image:
+        return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    from tqdm import tqdm
+
+    from .encoders import load_encoder
+
+    parser = argparse.ArgumentParser(description="Builds an encoder's negative bank from folders of photos.")
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--encoder", default="embedded")
+    parser.add_argument("--regions", type=int, default=REGIONS_PER_PHOTO, help="kept of each photo")
+    parser.add_argument("--every", action="store_true", help="use the held-out half of the photos too")
+    parser.add_argument("--out", type=Path, help="default: where the encoder will look for it")
+    given = parser.parse_args(arguments)
+    encoder, paths = load_encoder(given.encoder), photos_in(given.folders, given.every)
+    photos = [thinned(encoder.see(read_photo(p)).vectors.astype(np.float32), given.regions) for p in tqdm(paths, desc="seeing")]
+    out = given.out or bank_path(encoder.fingerprint)
+    save_bank(photos, encoder.fingerprint, out, {"photos": str(len(photos)), "folders": json.dumps([f.name for f in given.folders])})
+    print(f"{out}: {len(photos)} photos, {sum(map(len, photos))} regions, {out.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

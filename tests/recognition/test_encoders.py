@@ -1,0 +1,83 @@
+"""The embedded encoder through its public door, on pictures drawn here."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from myvlm_engine.recognition.encoders import EmbeddedEncoder, load_encoder
+from myvlm_engine.recognition.negatives import NoBank, load_bank
+
+
+@pytest.fixture(scope="module")
+def encoder() -> EmbeddedEncoder:
+    return load_encoder("embedded")
+
+
+def picture(width: int = 640, height: int = 480, seed: int = 0) -> Image.Image:
+    """Coloured shapes: different for every seed."""
+    generator = np.random.default_rng(seed)
+    image = Image.new("RGB", (width, height), tuple(generator.integers(0, 255, 3)))
+    draw = ImageDraw.Draw(image)
+    for _ in range(12):
+        x, y = generator.integers(0, (width, height))
+        size = int(generator.integers(20, 160))
+        draw.ellipse((x, y, x + size, y + size), fill=tuple(generator.integers(0, 255, 3)))
+    return image
+
+
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (224, 224), (33, 900), (1, 1)])
+def test_regions_are_unit_rows_with_boxes_inside_the_photo_the_whole_first(encoder, size):
+    vectors, boxes = encoder.see(picture(*size))
+    assert vectors.dtype == np.float16 and vectors.shape == (len(boxes), encoder.width)
+    assert np.linalg.norm(vectors.astype(np.float32), axis=1) == pytest.approx(1, abs=2e-3)
+    assert boxes[0] == (0, 0, 1, 1)
+    assert all(0 <= left < right <= 1 and 0 <= top < bottom <= 1 for left, top, right, bottom in boxes)
+    assert vectors.nbytes <= 100_000
+
+
+def test_seeing_twice_gives_the_same_vectors(encoder):
+    assert np.array_equal(encoder.see(picture()).vectors, encoder.see(picture()).vectors)
+
+
+def test_another_photo_looks_unlike(encoder):
+    one, other = encoder.see(picture(seed=1)).vectors[0], encoder.see(picture(seed=2)).vectors[0]
+    assert float(one.astype(np.float32) @ other.astype(np.float32)) < 0.9
+
+
+def test_bfloat16_and_float32_give_nearly_the_same_vectors(encoder):
+    """The fingerprint is the same on machines with and without AMX, so the vectors must be."""
+    precise, fast = (EmbeddedEncoder(encoder.tower, encoder.projection) for _ in range(2))
+    precise.half, fast.half = False, True
+    a, b = (e.see(picture(seed=3)).vectors.astype(np.float32) for e in (precise, fast))
+    assert (a * b).sum(1).min() > 0.97
+    assert (a * b).sum(1).mean() > 0.99
+
+
+def test_the_fingerprint_names_encoder_weights_and_projection(encoder):
+    assert encoder.fingerprint.startswith("embedded-")
+    weights = hashlib.sha256(encoder.tower.weights_path.read_bytes()).hexdigest()[:8]
+    assert weights in encoder.fingerprint and encoder.projection.hash[:8] in encoder.fingerprint
+
+
+def test_the_bundled_bank_belongs_to_the_bundled_encoder_and_is_small(encoder):
+    from myvlm_engine.recognition.negatives import bank_path
+
+    bank = load_bank(encoder.fingerprint)
+    assert bank.photo_count > 1000 and bank.vectors.shape[1] == encoder.width
+    assert bank_path(encoder.fingerprint).stat().st_size <= 12e6
+
+
+def test_a_bank_of_another_encoder_is_refused_with_what_to_do():
+    with pytest.raises(NoBank, match="Build one"):
+        load_bank("embedded-0-nothing")
+
+
+def test_an_unknown_encoder_is_refused_naming_the_known():
+    with pytest.raises(ValueError, match="Known: embedded"):
+        load_encoder("telescope")
+
+
+def test_a_picture_of_nothing_gives_no_noun(encoder):
+    assert encoder.noun_hint(Image.new("RGB", (300, 300), (127, 127, 127))) is None

@@ -1,0 +1,67 @@
+"""Learning a head, on made-up regions whose truth is known."""
+
+import numpy as np
+import pytest
+
+from myvlm_engine.recognition.heads import Fit, Views, fit_views
+from myvlm_engine.recognition.negatives import Bank
+
+WIDTH, REGIONS = 64, 12
+BOXES = tuple((i / REGIONS, 0.0, (i + 1) / REGIONS, 1.0) for i in range(REGIONS))
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+
+
+class World:
+    """Photos are random regions; a subject is a direction that one region of its photos points to."""
+
+    def __init__(self, seed: int = 0):
+        self.random = np.random.default_rng(seed)
+        clutter = unit(self.random.standard_normal((400 * REGIONS, WIDTH)))
+        self.bank = Bank("eye", clutter, np.repeat(np.arange(400), REGIONS))
+
+    def subject(self) -> np.ndarray:
+        return unit(self.random.standard_normal(WIDTH))
+
+    def photo(self, subject: np.ndarray | None = None, at: int = 0, noise: float = 0.45) -> Views:
+        rows = unit(self.random.standard_normal((REGIONS, WIDTH)))
+        if subject is not None:
+            rows[at] = unit(subject + noise * unit(self.random.standard_normal(WIDTH)))
+        return Views(rows, BOXES)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def fires(fit: Fit, photo: Views) -> bool:
+    return fit.head.logit(photo.vectors) >= 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 10])
+def test_a_head_of_any_number_of_photos_knows_the_subject_and_nothing_else(world, count):
+    subject = world.subject()
+    # one photo can't tell what repeats: give it little else
+    photos = [world.photo(subject, at=i % REGIONS) for i in range(count)]
+    if count == 1:
+        photos = [Views(photos[0].vectors[:1], BOXES[:1])]
+    fit = fit_views(photos, [], [], world.bank)
+    assert sum(fires(fit, world.photo(subject, at=5)) for _ in range(20)) >= 16
+    assert not any(fires(fit, world.photo()) for _ in range(100))
+
+
+def test_the_subject_is_found_in_each_photo_by_what_repeats(world):
+    subject = world.subject()
+    places = [3, 7, 0, 9]
+    fit = fit_views([world.photo(subject, at=p) for p in places], [], [], world.bank)
+    assert fit.boxes == [BOXES[p] for p in places]
+
+
+def test_a_photo_that_was_corrected_is_not_named_again(world):
+    subject = world.subject()
+    photos, lookalike = [world.photo(subject) for _ in range(4)], world.photo(subject, at=2)
+    assert fires(fit_views(photos, [], [], world.bank), lookalike)
+    assert not fires(fit_views(photos, [], [lookalike], world.bank), lookalike)

@@ -1,0 +1,86 @@
+"""Matching through its public door, against a plain loop over heads and regions."""
+
+import time
+
+import numpy as np
+import pytest
+
+from concept_store.errors import WrongFingerprint
+from concept_store.matching import match_heads, match_stacked, stack
+from concept_store.records import Head, Regions
+
+WHOLE, LEFT, RIGHT = (0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 0.4, 1.0), (0.6, 0.0, 1.0, 1.0)
+
+
+def head(*rows: tuple[float, ...], encoder: str = "eye", slope: float = 8.0, offset: float = -4.0) -> Head:
+    return Head(encoder, np.array(rows, dtype=np.float32), np.zeros(len(rows), dtype=np.float32), slope, offset)
+
+
+def sight(*rows: tuple[float, ...], boxes=(LEFT, RIGHT), encoder: str = "eye") -> Regions:
+    return Regions(encoder, np.array(rows, dtype=np.float16), tuple(boxes))
+
+
+def unit_rows(generator: np.random.Generator, count: int, width: int) -> np.ndarray:
+    rows = generator.standard_normal((count, width))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_raw_scores_equal_a_plain_loop():
+    generator = np.random.default_rng(0)
+    heads = [Head("eye", unit_rows(generator, k, 16), generator.standard_normal(k).astype(np.float32), 3.0, -1.0) for k in (1, 3, 2)]
+    photo = Regions("eye", unit_rows(generator, 5, 16).astype(np.float16), (WHOLE,) * 5)
+    for scored in match_heads(heads, [photo]):
+        h = heads[scored.index]
+        best = max(float(v @ r + b) for r in photo.vectors.astype(np.float32) for v, b in zip(h.vectors, h.biases, strict=True))
+        assert scored.raw == pytest.approx(1 / (1 + np.exp(-(h.slope * best + h.offset))), abs=1e-5)
+
+
+def test_two_concepts_in_two_places_both_fire_where_they_are():
+    found = match_heads([head((1, 0, 0)), head((0, 1, 0))], [sight((1, 0, 0), (0, 1, 0))])
+    assert {s.index: s.box for s in found} == {0: LEFT, 1: RIGHT}
+    assert all(s.score > 0.9 for s in found)
+
+
+def test_on_one_region_the_surer_head_wins_and_pushes_the_other_below_one_half():
+    winner, loser = match_heads([head((0.8, 0, 0)), head((1, 0, 0))], [sight((1, 0, 0), (0, 0, 1))])
+    assert (winner.index, loser.index) == (1, 0)
+    assert winner.score > 0.95
+    assert loser.raw > 0.8 > 0.5 > loser.score
+
+
+def test_two_heads_for_the_very_same_thing_are_both_unsure():
+    scores = [s.score for s in match_heads([head((1, 0)), head((1, 0))], [sight((1, 0), boxes=[WHOLE])])]
+    assert max(scores) == pytest.approx(0.98, abs=0.02) and min(scores) <= 0.5
+
+
+def test_heads_of_another_encoder_are_never_compared():
+    found = match_heads([head((1, 0)), head((1, 0, 0), encoder="face")], [sight((1, 0), boxes=[WHOLE])])
+    assert [s.index for s in found] == [0]
+
+
+def test_no_heads_no_sights_and_a_photo_without_faces_match_nothing():
+    assert match_heads([], [sight((1, 0), boxes=[WHOLE])]) == []
+    assert match_heads([head((1, 0))], []) == []
+    assert match_heads([head((1, 0))], [Regions("eye", np.zeros((0, 2), np.float16), ())]) == []
+
+
+def test_vectors_of_another_width_are_refused():
+    with pytest.raises(WrongFingerprint):
+        match_heads([head((1, 0, 0))], [sight((1, 0), boxes=[WHOLE])])
+    with pytest.raises(WrongFingerprint):
+        stack([head((1, 0, 0)), head((1, 0))])
+
+
+def test_a_thousand_heads_take_less_than_50_ms_a_photo():
+    generator = np.random.default_rng(1)
+    heads = [Head("eye", row[None], np.zeros(1, np.float32), 8.0, -4.0) for row in unit_rows(generator, 1000, 384)]
+    stacked = stack(heads)
+    boxes = tuple((x / 10, y / 10, (x + 1) / 10, (y + 1) / 10) for x in range(10) for y in range(9))
+    photo = Regions("eye", unit_rows(generator, 90, 384).astype(np.float16), boxes)
+    match_stacked(stacked, [photo])
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        assert len(match_stacked(stacked, [photo])) == 1000
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 0.05
