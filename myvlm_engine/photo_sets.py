@@ -99,9 +99,9 @@ def captioned_photos(folder: Path, limit: int | None = None) -> list[CaptionedPh
     return [CaptionedPhoto(_there(folder / r["image"]), tuple(r["captions"])) for r in rows[:limit]]
 
 
-def asked_photos(folder: Path, limit: int | None = None) -> list[AskedPhoto]:
-    """Questions of qa.jsonl, held ones where there are any; at most `limit` questions. Errors: ValueError."""
-    rows = _measured(_rows(folder / "qa.jsonl", ("image", "qa")))
+def asked_photos(folder: Path, limit: int | None = None, every: int = 1) -> list[AskedPhoto]:
+    """Questions of qa.jsonl, held ones where there are any, of every `every`-th photo; at most `limit` questions. Errors: ValueError."""
+    rows = _measured(_rows(folder / "qa.jsonl", ("image", "qa")))[::every]
     asked = [AskedPhoto(folder / r["image"], pair["q"], pair["a"]) for r in rows for pair in r["qa"]]
     return [AskedPhoto(_there(a.path), a.question, a.answer) for a in asked[:limit]]
 

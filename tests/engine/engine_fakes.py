@@ -51,9 +51,14 @@ class FakeVlm:
     fingerprint: str = VLM
     width: int = WIDTH
     embedding_norm: float = 1.0
+    asked: list[str] = field(default_factory=list)
 
     def views(self, images):
         return [SimpleNamespace(state=main_colour(image)) for image in images]
+
+    def generate(self, view, prompt, concepts, decoding=None) -> str:
+        self.asked += [prompt] if prompt else []
+        return view.state if prompt else f"A {view.state} ball on the floor."
 
 
 def main_colour(image: Image.Image) -> str:

@@ -1,0 +1,120 @@
+"""`myvlm eval`: describes a folder of photos, or answers its questions, and says how good that is.
+
+The entry points the command line calls; what is measured and how is in the files beside this one. Models load inside.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from .figures import counted, show, write_json
+from .photo_sets import AskedPhoto, CaptionedPhoto, asked_photos, captioned_photos
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from .vlms.base import View, Vlm
+
+BATCH = 8  # photos through the vision tower at once
+
+
+def eval_captions(folder: Path, limit: int | None = None, json_path: Path | None = None, vlm: str = "pocket") -> dict[str, Any]:
+    """CIDEr-D, BLEU-4 and sentence similarity of the frozen model's captions, decoded as for members.
+    Errors: ValueError with a sentence about the folder."""
+    photos = captioned_photos(folder, limit)
+    figures = caption_figures(photos, _load_vlm(vlm))
+    show(f"captions of {len(photos)} photos", {**figures["captions"], **figures["seconds"]})
+    write_json(figures, json_path)
+    return figures
+
+
+def caption_figures(photos: Sequence[CaptionedPhoto], vlm: Vlm) -> dict[str, Any]:
+    """{"captions": {"cider", "bleu4", "similarity"}, "seconds": {"describe_p50"}, "photos", "vlm"}."""
+    from .text_metrics import caption_metrics, similarity_to_references
+
+    told = list(described(vlm, [p.path for p in photos]))
+    said = {str(p.path): text for p, (text, _) in zip(photos, told, strict=True)}
+    references = {str(p.path): list(p.captions) for p in photos}
+    return {
+        "captions": {**caption_metrics(said, references), "similarity": similarity_to_references(said, references)},
+        "seconds": {"describe_p50": median(seconds for _, seconds in told)},
+        "photos": len(photos),
+        "vlm": vlm.fingerprint,
+    }
+
+
+def described(vlm: Vlm, paths: Sequence[Path]) -> Iterator[tuple[str, float]]:
+    """Caption and seconds of every photo."""
+    import torch
+
+    nobody = torch.zeros(0, vlm.width)
+    for _, view, seeing_s in counted(viewed(vlm, paths), "describing", len(paths)):
+        started = time.monotonic()
+        text = vlm.generate(view, None, nobody)
+        yield text, seeing_s + time.monotonic() - started
+
+
+def eval_vqa(folder: Path, limit: int | None = None, json_path: Path | None = None, every: int = 1, vlm: str = "pocket") -> dict[str, Any]:
+    """Answers to qa.jsonl: exact matches of words, and soft ones (F1 of words). `every` takes only each n-th photo (those that
+    training left out). Errors: ValueError with a sentence about the folder."""
+    asked = asked_photos(folder, limit, every)
+    figures = answer_figures(asked, _load_vlm(vlm))
+    show(f"answers to {len(asked)} questions", figures["vqa"])
+    write_json(figures, json_path)
+    return figures
+
+
+def answer_figures(asked: Sequence[AskedPhoto], vlm: Vlm) -> dict[str, Any]:
+    """{"vqa": {"exact", "soft", "exact_<kind>", "questions_<kind>"}, "questions", "vlm"}."""
+    import torch
+
+    from .answer_scores import answer_scores
+
+    nobody = torch.zeros(0, vlm.width)
+    questions: dict[Path, list[AskedPhoto]] = {}
+    for one in asked:
+        questions.setdefault(one.path, []).append(one)
+    said: dict[AskedPhoto, str] = {}
+    for path, view, _ in counted(viewed(vlm, list(questions)), "answering", len(questions)):
+        said |= {one: vlm.generate(view, plain_question(one.question), nobody) for one in questions[path]}
+    scores = answer_scores([a.question for a in said], list(said.values()), [a.answer for a in said])
+    return {"vqa": scores, "questions": len(asked), "vlm": vlm.fingerprint}
+
+
+def plain_question(text: str) -> str:
+    """As a member would ask it: sets say "in the image10"."""
+    text = re.sub(r"\b(the )?image ?\d+\b", "the photo", " ".join(text.split())).rstrip("? ")
+    return f"{text[:1].upper()}{text[1:]}?"
+
+
+def viewed(vlm: Vlm, paths: Sequence[Path]) -> Iterator[tuple[Path, View, float]]:
+    """Every photo after the vision tower, a few at once, with its share of the seconds that took."""
+    for start in range(0, len(paths), BATCH):
+        some = paths[start : start + BATCH]
+        started = time.monotonic()
+        views = vlm.views([open_photo(p) for p in some])
+        each_s = (time.monotonic() - started) / len(some)
+        yield from ((path, view, each_s) for path, view in zip(some, views, strict=True))
+
+
+def open_photo(path: Path) -> Image.Image:
+    """Errors: ValueError naming the file."""
+    from .errors import NotAPicture
+    from .photo import read_photo
+
+    try:
+        return read_photo(path.read_bytes())
+    except NotAPicture as error:
+        raise ValueError(f"{path} can't be read as a picture. Take it out of the folder or replace it.") from error
+
+
+def _load_vlm(name: str) -> Vlm:
+    from .engine import best_device
+    from .vlms.base import load_vlm
+
+    return load_vlm(name, best_device())
