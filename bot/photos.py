@@ -23,7 +23,7 @@ try:  # HEIC, the format of iPhones: read when the library is installed
 except ImportError:
     register_heif_opener = None
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF")  # MPO: the JPEG of phones that keep a second picture behind the first
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF")  # JPEG opens MPO too: the JPEG of phones that keep a second picture behind the first
 THUMBNAIL_PX = 256
 JPEG_QUALITY = 90
 LIKENESS_PX = 16
