@@ -50,12 +50,11 @@ def caption_figures(photos: Sequence[CaptionedPhoto], vlm: Vlm) -> dict[str, Any
 
 def described(vlm: Vlm, paths: Sequence[Path]) -> Iterator[tuple[str, float]]:
     """Caption and seconds of every photo."""
-    import torch
+    from .vlms.base import generate
 
-    nobody = torch.zeros(0, vlm.width)
     for _, view, seeing_s in counted(viewed(vlm, paths), "describing", len(paths)):
         started = time.monotonic()
-        text = vlm.generate(view, None, nobody)
+        text = generate(vlm, view)
         yield text, seeing_s + time.monotonic() - started
 
 
@@ -71,17 +70,15 @@ def eval_vqa(folder: Path, limit: int | None = None, json_path: Path | None = No
 
 def answer_figures(asked: Sequence[AskedPhoto], vlm: Vlm) -> dict[str, Any]:
     """{"vqa": {"exact", "soft", "exact_<kind>", "questions_<kind>"}, "questions", "vlm"}."""
-    import torch
-
     from .answer_scores import answer_scores
+    from .vlms.base import generate
 
-    nobody = torch.zeros(0, vlm.width)
     questions: dict[Path, list[AskedPhoto]] = {}
     for one in asked:
         questions.setdefault(one.path, []).append(one)
     said: dict[AskedPhoto, str] = {}
     for path, view, _ in counted(viewed(vlm, list(questions)), "answering", len(questions)):
-        said |= {one: vlm.generate(view, plain_question(one.question), nobody) for one in questions[path]}
+        said |= {one: generate(vlm, view, plain_question(one.question)) for one in questions[path]}
     scores = answer_scores([a.question for a in said], list(said.values()), [a.answer for a in said])
     return {"vqa": scores, "questions": len(asked), "vlm": vlm.fingerprint}
 

@@ -56,9 +56,9 @@ class FakeVlm:
     def views(self, images):
         return [SimpleNamespace(state=main_colour(image)) for image in images]
 
-    def generate(self, view, prompt, concepts, decoding=None) -> str:
+    def candidates(self, view, prompt, concepts, decoding=None) -> list[str]:
         self.asked += [prompt] if prompt else []
-        return view.state if prompt else f"A {view.state} ball on the floor."
+        return [view.state if prompt else f"A {view.state} ball on the floor."]
 
 
 def main_colour(image: Image.Image) -> str:
