@@ -20,9 +20,9 @@ from .vision import TOKEN_CHANNELS, VisionTower, imagenet_names, square_pixels, 
 
 CAPTION_PROMPT = "Describe this photo."
 TOKENS = 26
-COLOURS = "black white red blue green yellow brown orange pink purple gray grey tan golden".split()
-NUMBERS = "two three four five six".split()
-ANIMALS = "dog cat horse bird cow sheep bear elephant".split()
+COLOURS = ["black", "white", "red", "blue", "green", "yellow", "brown", "orange", "pink", "purple", "gray", "grey", "tan", "golden"]
+NUMBERS = ["two", "three", "four", "five", "six"]
+ANIMALS = ["dog", "cat", "horse", "bird", "cow", "sheep", "bear", "elephant"]
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,12 @@ def questions_from(captions: list[str]) -> dict[str, list[str]]:
                 vote(f"What color is the {noun}?", "gray" if colour == "grey" else colour)
         for number, noun in set(re.findall(rf"\b({'|'.join(NUMBERS)}) ([a-z]+s|men|women|people|children)\b", text)):
             vote(f"How many {noun} are there?", number)
-        for place in set(re.findall(r"\b(?:in|on|at|through) (?:the |a )(snow|water|grass|beach|street|pool|field|park|sand|road|ocean|lake|woods|river|forest|mountain|sidewalk)\b", text)):
+        for place in set(
+            re.findall(
+                rf"\b(?:in|on|at|through) (?:the |a )({PLACES})\b",
+                text,
+            )
+        ):
             vote("Where is this?", place)
     for animal in ANIMALS:
         hits = sum(animal in c or animal + "s" in c for c in words)
@@ -122,7 +127,10 @@ def questions_from(captions: list[str]) -> dict[str, list[str]]:
         if hits == 0 and animal in ("dog", "cat"):
             vote(f"Is there a {animal} in the photo?", "no")
             vote(f"Is there a {animal} in the photo?", "no")
-    people = sum(bool({"man", "woman", "boy", "girl", "people", "child", "men", "women", "person", "children", "boys", "girls"} & set(c)) for c in words)
+    people = sum(
+        bool({"man", "woman", "boy", "girl", "people", "child", "men", "women", "person", "children", "boys", "girls"} & set(c))
+        for c in words
+    )
     vote("Is there a person in the photo?", "yes" if people else "no")
     if people in (0, len(words)):
         vote("Is there a person in the photo?", "yes" if people else "no")

@@ -56,8 +56,8 @@ class LoraLinear(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        low = F.linear(self.dropout(x), self.a.to(x.dtype))
-        return self.base(x) + F.linear(low, self.b.to(x.dtype)) * LORA_SCALE
+        low = F.linear(self.dropout(x), self.a.to(x.dtype)) * LORA_SCALE  # scaled while it is narrow
+        return self.base(x) + F.linear(low, self.b.to(x.dtype))
 
 
 def add_lora(lm: nn.Module, dropout: float = 0.0) -> dict[str, nn.Parameter]:

@@ -1,6 +1,7 @@
 """The embedded VLM's prompt, in the chat template of SmolLM2-Instruct. One place, for training and for answering.
 
-    <|im_start|>user\\nSeems to show: {tags}.\\n  [26 visual tokens] [concept embeddings]  \\n{question}<|im_end|>\\n<|im_start|>assistant\\n
+    <|im_start|>user\\nSeems to show: {tags}.\\n [26 visual tokens] [concept embeddings] \\n{question}<|im_end|>\\n
+    <|im_start|>assistant\\n
 
 The tags stand before the visual tokens, so that everything before a concept embedding is constant and can be cached.
 """

@@ -17,7 +17,8 @@ from ..text_metrics import words
 from .dataset import CAPTION_PROMPT, Example, Features
 from .generate import decode
 from .prompts import END
-from .train import Loader, Model, Run, collate, grow_tree
+from .train import Loader, Model, Run, root_of
+from .tree import collate, grow_tree
 
 
 class CiderReward:
@@ -54,7 +55,9 @@ def _grams(text: str) -> Counter:
     return Counter(tuple(tokens[i : i + n]) for n in range(1, 5) for i in range(len(tokens) - n + 1))
 
 
-def train_self_critical(run: Run, loader: Loader, examples: list[Example], features: Features, steps: int, validate, samples: int = 5) -> None:
+def train_self_critical(
+    run: Run, loader: Loader, examples: list[Example], features: Features, steps: int, validate, samples: int = 5
+) -> None:
     run.resume()
     model: Model = run.model
     rows = loader.by_source["flickr8k"] + loader.by_source.get("coco_mix", [])
@@ -95,15 +98,10 @@ def _policy_loss(model: Model, reward: CiderReward, chosen: list[int], visual, f
     scores = torch.tensor([reward(t, chosen[k // samples]) for k, t in enumerate(texts)]).view(-1, samples)
     baseline = (scores.sum(1, keepdim=True) - scores) / (samples - 1)
     advantage = (scores - baseline).flatten()
-    trees = [grow_tree(model.tokenizer, tags[b], {CAPTION_PROMPT: texts[b * samples : (b + 1) * samples]}) for b in range(len(chosen))]
+    trees = [
+        grow_tree(model.tokenizer, root_of(model.tokenizer, tags[b]), {CAPTION_PROMPT: texts[b * samples : (b + 1) * samples]})
+        for b in range(len(chosen))
+    ]
     batch = collate(trees)
     losses = model.token_losses(batch, visual)
-    # targets come answer by answer: spread each answer's advantage over its tokens
-    owner = []
-    for b, tree in enumerate(trees):
-        opening_end = tree.targets[0][0]
-        answer = -1
-        for index, _ in tree.targets:
-            answer += index == opening_end
-            owner.append(b * samples + answer)
-    return (losses * advantage[torch.tensor(owner)]).mean(), float(scores.mean())
+    return (losses * advantage[batch.answers]).mean(), float(scores.mean())

@@ -11,7 +11,6 @@ import json
 import math
 import random
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,87 +20,11 @@ from tqdm import tqdm
 
 from .dataset import CAPTION_PROMPT, Example, Features, cache_features, load_examples
 from .projector import Projector, add_lora
-from .prompts import END, answer_opening, prefix_texts
+from .prompts import prefix_texts
+from .tree import Batch, Tree, collate, encode, grow_tree
 
 HALF = torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
 SOURCE_WEIGHTS = {"flickr8k": 0.74, "coco_mix": 0.06, "daquar": 0.08, "catsdogs": 0.05, "imagenet": 0.07}
-
-
-@dataclass
-class Tree:
-    """Tokens of one photo's prompts and answers. `node[i]` is the branch of token i, `parents[n]` the branch n grows from."""
-
-    ids: list[int]  # visual tokens are -1
-    node: list[int]
-    parents: list[int]
-    position: list[int]
-    targets: list[tuple[int, int]]  # (index of the token that predicts, token id it must predict)
-
-    def mask(self) -> torch.Tensor:
-        """(T, T) bool: who may look at whom: own branch and its ancestors, never the future."""
-        count = len(self.parents)
-        above = torch.eye(count, dtype=torch.bool)
-        for n in range(count):
-            if self.parents[n] >= 0:
-                above[n] |= above[self.parents[n]]
-        node = torch.tensor(self.node)
-        return above[node][:, node].tril()
-
-
-def grow_tree(tokenizer, tags: list[str], answers: dict[str, list[str]], visual_tokens: int = 26) -> Tree:
-    """prefix -> one branch per prompt -> one branch per answer."""
-    before, after = prefix_texts(tags)
-    encode = lambda text: tokenizer(text, add_special_tokens=False).input_ids
-    tree = Tree([], [], [], [], [])
-
-    def branch(ids: list[int], parent: int, start: int) -> int:
-        n = len(tree.parents)
-        tree.parents.append(parent)
-        tree.ids += ids
-        tree.node += [n] * len(ids)
-        tree.position += range(start, start + len(ids))
-        return n
-
-    root = encode(before) + [-1] * visual_tokens + encode(after)
-    branch(root, -1, 0)
-    for prompt, texts in answers.items():
-        opening = encode(answer_opening(prompt))
-        asked = branch(opening, 0, len(root))
-        last = len(tree.ids) - 1
-        for text in texts:
-            ids = encode(text + END)[:40]
-            first = len(tree.ids)
-            branch(ids[:-1], asked, len(root) + len(opening))  # the last token is only predicted
-            tree.targets.append((last, ids[0]))
-            tree.targets += [(first + i, ids[i + 1]) for i in range(len(ids) - 1)]
-    return tree
-
-
-@dataclass
-class Batch:
-    """Trees padded to one length. B photos, T tokens."""
-
-    embeds_of: list[list[int]]
-    ids: torch.Tensor  # (B, T) long, -1 visual, 0 padding
-    position: torch.Tensor  # (B, T)
-    mask: torch.Tensor  # (B, 1, T, T) bool
-    rows: torch.Tensor  # (M,) index into the flattened (B * T) tokens
-    labels: torch.Tensor  # (M,)
-
-
-def collate(trees: list[Tree]) -> Batch:
-    length = max(len(t.ids) for t in trees)
-    ids = torch.zeros(len(trees), length, dtype=torch.long)
-    position = torch.zeros_like(ids)
-    mask = torch.eye(length, dtype=torch.bool).repeat(len(trees), 1, 1)
-    rows, labels = [], []
-    for b, tree in enumerate(trees):
-        n = len(tree.ids)
-        ids[b, :n], position[b, :n] = torch.tensor(tree.ids), torch.tensor(tree.position)
-        mask[b, :n, :n] = tree.mask()
-        rows += [b * length + i for i, _ in tree.targets]
-        labels += [label for _, label in tree.targets]
-    return Batch([], ids, position, mask[:, None], torch.tensor(rows), torch.tensor(labels))
 
 
 class Model:
@@ -114,6 +37,7 @@ class Model:
         self.lm, self.tokenizer = load_plain_lm()
         norm = self.lm.get_input_embeddings().weight.norm(dim=1).mean().item()
         self.lm.requires_grad_(False).to(HALF)
+        self.lm.set_attn_implementation("eager")  # measured: the fused kernel's backward is slower on these short trees
         self.projector = Projector(norm)
         self.lora = add_lora(self.lm)
 
@@ -126,7 +50,8 @@ class Model:
         embeds = self.lm.get_input_embeddings()(batch.ids.clamp(min=0))
         visual = self.projector(features).to(embeds.dtype)
         embeds = embeds.masked_scatter((batch.ids == -1)[..., None], visual)
-        bias = torch.zeros(batch.mask.shape, dtype=embeds.dtype).masked_fill(~batch.mask, torch.finfo(embeds.dtype).min)
+        hidden_from = ~batch.mask[:, None]  # (B, 1, T, T)
+        bias = torch.zeros(hidden_from.shape, dtype=embeds.dtype).masked_fill(hidden_from, torch.finfo(embeds.dtype).min)
         return self.lm.model(inputs_embeds=embeds, attention_mask=bias, position_ids=batch.position, use_cache=False).last_hidden_state
 
     def token_losses(self, batch: Batch, features: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
@@ -136,6 +61,15 @@ class Model:
 
     def parameters(self) -> dict[str, torch.nn.Parameter]:
         return {f"projector.{k}": v for k, v in self.projector.named_parameters()} | {f"lora.{k}": v for k, v in self.lora.items()}
+
+
+VISUAL_TOKENS = 26
+
+
+def root_of(tokenizer, tags: list[str]) -> list[int]:
+    """Everything before the question; -1 where visual tokens stand."""
+    before, after = prefix_texts(tags)
+    return encode(tokenizer, before) + [-1] * VISUAL_TOKENS + encode(tokenizer, after)
 
 
 def sample_answers(example: Example, rng: random.Random, questions: int = 3) -> dict[str, list[str]]:
@@ -179,7 +113,7 @@ class Loader:
 
     def _tree(self, i: int, rng: random.Random) -> Tree:
         tags = self.features.tags[i] if rng.random() > 0.15 else []
-        return grow_tree(self.tokenizer, tags, sample_answers(self.examples[i], rng))
+        return grow_tree(self.tokenizer, root_of(self.tokenizer, tags), sample_answers(self.examples[i], rng))
 
 
 def schedule(step: int, steps: int, warmup: int = 40) -> float:
@@ -261,7 +195,7 @@ def train_cross_entropy(run: Run, loader: Loader, steps: int, validate, save_eve
             run.model.train()
 
 
-def main(photos: Path, work: Path, steps: int = 1600, batch: int = 16, seed: int = 0, stage: str = "xe", scst_steps: int = 300) -> None:
+def main(photos: Path, work: Path, steps: int = 1100, batch: int = 16, seed: int = 0, stage: str = "xe", scst_steps: int = 300) -> None:
     from .selfcritical import train_self_critical
     from .validate import caption_scores
 
@@ -274,7 +208,7 @@ def main(photos: Path, work: Path, steps: int = 1600, batch: int = 16, seed: int
         sample = torch.from_numpy(np.stack([features.tokens[i, 0] for i in range(0, len(examples), 20)])).float()
         model.projector.mean.copy_(sample.mean((0, 1)))
         model.projector.std.copy_(sample.std((0, 1)).clamp(min=1e-3))
-        run = Run(work, model, "xe", {"projector": 1e-3, "lora": 5e-4})
+        run = Run(work, model, "xe", {"projector": 1.5e-3, "lora": 8e-4})
         train_cross_entropy(run, loader, steps, lambda: caption_scores(model, examples, features, limit=200))
     else:
         load_parameters(model, torch.load(work / "xe.pt", weights_only=True)["parameters"])

@@ -8,13 +8,14 @@ import torch
 from ..text_metrics import caption_metrics
 from .dataset import CAPTION_PROMPT, Example, Features
 from .generate import decode
-from .prompts import END, answer_opening
-from .train import Model, collate, grow_tree
+from .prompts import END
+from .train import Model, root_of
+from .tree import collate, grow_tree
 
 
 def prompt_batch(model: Model, features: torch.Tensor, tags: list[list[str]], prompts: list[str]):
     """Prompt embeddings (B, T, 576), right-padded, and their lengths (B,)."""
-    trees = [grow_tree(model.tokenizer, t, {p: []}) for t, p in zip(tags, prompts, strict=True)]
+    trees = [grow_tree(model.tokenizer, root_of(model.tokenizer, t), {p: []}) for t, p in zip(tags, prompts, strict=True)]
     batch = collate(trees)
     embeds = model.lm.get_input_embeddings()(batch.ids.clamp(min=0))
     visual = model.projector(features).to(embeds.dtype)
@@ -43,9 +44,13 @@ def caption_scores(model: Model, examples: list[Example], features: Features, li
         rows = [i for i, e in enumerate(examples) if e.source == source and e.split == "dev"][:limit]
         if rows:
             said = say(model, features, rows, [CAPTION_PROMPT] * len(rows))
-            found = caption_metrics({str(i): t for i, t in zip(rows, said, strict=True)}, {str(i): examples[i].answers[CAPTION_PROMPT] for i in rows})
+            found = caption_metrics(
+                {str(i): t for i, t in zip(rows, said, strict=True)}, {str(i): examples[i].answers[CAPTION_PROMPT] for i in rows}
+            )
             scores |= {f"{source}_cider": round(found["cider"], 4), f"{source}_bleu4": round(found["bleu4"], 4), f"{source}_says": said[:6]}
-    asked = [(i, q, a[0]) for i, e in enumerate(examples) if e.source == "daquar" and e.split == "dev" for q, a in e.answers.items()][: limit * 2]
+    asked = [(i, q, a[0]) for i, e in enumerate(examples) if e.source == "daquar" and e.split == "dev" for q, a in e.answers.items()][
+        : limit * 2
+    ]
     if asked:
         said = say(model, features, [i for i, _, _ in asked], [q for _, q, _ in asked])
         scores["daquar_exact"] = round(float(np.mean([s.lower() == a.lower() for s, (_, _, a) in zip(said, asked, strict=True)])), 4)

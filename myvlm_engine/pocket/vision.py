@@ -63,7 +63,7 @@ class VisionTower:
         net, stages, size = self.net, {}, pixels.shape[-1]
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
             x = net._swish(net._bn0(net._conv_stem(x)))
-            for index, block in enumerate(net._blocks):
+            for block in net._blocks:
                 x = block(x, drop_connect_rate=None)
                 stride = round(size / x.shape[-1])
                 if stride in STAGE_CHANNELS and x.shape[1] == STAGE_CHANNELS[stride]:
@@ -107,4 +107,4 @@ def imagenet_names() -> list[str]:
 def tags_of(probabilities: torch.Tensor, names: list[str]) -> list[str]:
     """What the tower's own classifier sees: up to five class names, surest first. `probabilities` (1000,)."""
     top = probabilities.topk(TAG_COUNT)
-    return [names[i] for p, i in zip(top.values.tolist(), top.indices.tolist()) if p >= TAG_MIN_PROBABILITY]
+    return [names[i] for p, i in zip(top.values.tolist(), top.indices.tolist(), strict=True) if p >= TAG_MIN_PROBABILITY]

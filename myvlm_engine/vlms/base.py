@@ -32,43 +32,53 @@ class Target:
 
 @dataclass(frozen=True)
 class Losses:
-    """What one forward pass over targets yields."""
+    """What one forward pass over M targets yields."""
 
     cross_entropy: torch.Tensor  # (M,) mean over each target's tokens
     attention: torch.Tensor  # (M,) R(e): mean over layers of mean(P[others -> concept column]^2); 0 where not asked for
-    name_probability: torch.Tensor  # (M,) probability of the identifier's tokens inside the target, geometric mean; 1 where none
+    name_probability: torch.Tensor  # (M,) geometric mean probability of the identifier's tokens inside the target; 1 where none
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How to write an answer."""
+    """How to write an answer: beam search, deterministic."""
 
     beams: int = 3
-    max_tokens: int = 40
+    max_tokens: int = 32
     forbidden: tuple[str, ...] = ()  # word sequences that can't be generated
-    required: tuple[str, ...] = ()  # word sequences one beam must contain
+    opening: str = ""  # the answer is made to start so; part of the returned text
+    candidates: int = 1  # how many of the beams to return
 
 
 class Vlm(Protocol):
-    """`concepts` are always (K, width) float32, K = 0..4 concept embeddings, in the order they stand after the visual tokens."""
+    """`concepts` are always (K, width) float32: the vectors of all fired concepts, in the order they stand after the visual
+    tokens; K = 0 is the base model."""
 
     name: str
     fingerprint: str  # name and hashes of all weights; embeddings are bound to it
     width: int  # D of a concept embedding
-    embedding_norm: float  # mean norm of the tokens it stands among; concept embeddings are rescaled to it at every use
+    embedding_norm: float  # mean norm of the tokens it stands among; vectors are rescaled to it at every use
 
     def views(self, images: Sequence[Image.Image]) -> list[View]:
         """Runs the vision tower once over RGB images."""
 
+    def starting_vector(self, text: str) -> torch.Tensor | None:
+        """(width,) a good point to start learning `text` from, or None where the family has none."""
+
     def losses(self, views: Sequence[View], targets: Sequence[Target], concepts: torch.Tensor, identifier: str, attention: bool) -> Losses:
         """Differentiable in `concepts` and in nothing else."""
 
-    def generate(self, view: View, prompt: str | None, concepts: torch.Tensor, decoding: Decoding = Decoding()) -> str:
-        """A caption (prompt None) or an answer. With K = 0 and no constraints: the base model's own output, bit for bit."""
+    def candidates(self, view: View, prompt: str | None, concepts: torch.Tensor, decoding: Decoding = Decoding()) -> list[str]:
+        """Captions (prompt None) or answers, best first. With K = 0 and nothing forbidden: the base model's own, bit for bit."""
+
+
+def generate(vlm: Vlm, view: View, prompt: str | None = None, concepts: torch.Tensor | None = None, decoding: Decoding = Decoding()) -> str:
+    """The best answer. No concepts: the base model's."""
+    return vlm.candidates(view, prompt, torch.zeros(0, vlm.width) if concepts is None else concepts, decoding)[0]
 
 
 def load_vlm(name: str, device: str = "cpu") -> Vlm:
-    """"pocket" is built in; other families are entry points of the group "myvlm_engine.vlms".
+    """ "pocket" is built in; other families are entry points of the group "myvlm_engine.vlms".
     Errors: ValueError with a sentence naming the known models."""
     from importlib.metadata import entry_points
 

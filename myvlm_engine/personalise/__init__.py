@@ -1,0 +1,1 @@
+"""Learning a concept embedding on a frozen VLM, and answering with the embeddings that were learned."""

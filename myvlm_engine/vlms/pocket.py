@@ -1,0 +1,190 @@
+"""The embedded VLM behind the Vlm Protocol: EfficientNet-Lite2 -> projector -> SmolLM2-135M, all on the CPU, all offline.
+
+A concept's vectors stand right after the 26 visual tokens, rescaled to their norm (the projector family's seam). Everything
+before them is constant, so its keys and values are computed once per view and training runs on the few tokens behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from ..pocket.dataset import CAPTION_PROMPT
+from ..pocket.projector import Projector
+from ..pocket.prompts import END, answer_opening, prefix_texts
+from ..pocket.tree import Batch, Tree, collate, encode, grow_tree
+from ..pocket.vision import VisionTower, imagenet_names, square_pixels, tags_of
+from ..pocket.weights import SHIPPED, file_hash, load_merged_lm, load_trained
+from .attention import ColumnRecorder, register
+from .base import Decoding, Losses, Target, View
+
+
+@dataclass(frozen=True)
+class PocketState:
+    """A photo as the language model sees it, up to where concept embeddings stand."""
+
+    prefix: torch.Tensor  # (T0, 576) text before + visual tokens
+    keys: torch.Tensor  # (L, Hkv, T0, d) cached of the prefix
+    values: torch.Tensor  # (L, Hkv, T0, d)
+
+
+class PocketVlm:
+    name = "pocket"
+    width = 576
+
+    def __init__(self, tower: VisionTower, projector: Projector, lm, tokenizer, fingerprint: str):
+        self.tower, self.projector, self.lm, self.tokenizer, self.fingerprint = tower, projector, lm, tokenizer, fingerprint
+        self.embedding_norm = float(projector.embedding_norm)
+        self.names = imagenet_names()
+        self.lm.set_attn_implementation(register())
+        self.stop = tokenizer.convert_tokens_to_ids(END)
+        self.lm.generation_config.pad_token_id = self.stop
+
+    # -- seeing
+    @torch.no_grad()
+    def views(self, images: Sequence[Image.Image]) -> list[View]:
+        found: list[View] = []
+        for image in images:
+            tokens, probabilities = self.tower.tokens(square_pixels(image)[None])
+            visual = self.projector(tokens.clone())[0]  # (26, 576)
+            before, _ = prefix_texts(tags_of(probabilities[0], self.names))
+            prefix = torch.cat([self._embed(encode(self.tokenizer, before)), visual])
+            cache = self.lm.model(inputs_embeds=prefix[None], use_cache=True).past_key_values
+            keys, values = (torch.stack([getattr(layer, part)[0] for layer in cache.layers]) for part in ("keys", "values"))
+            found.append(View(PocketState(prefix, keys, values), image.size))
+        return found
+
+    def _embed(self, ids: Sequence[int]) -> torch.Tensor:
+        return self.lm.get_input_embeddings()(torch.tensor(list(ids), dtype=torch.long))
+
+    def _scaled(self, concepts: torch.Tensor) -> torch.Tensor:
+        """Norm matching: every vector at the visual tokens' norm."""
+        return F.normalize(concepts, dim=-1) * self.embedding_norm
+
+    def starting_vector(self, text: str) -> torch.Tensor:
+        """The mean word embedding of the text's tokens."""
+        return self._embed(encode(self.tokenizer, " " + text)).mean(0).detach().clone()
+
+    # -- learning
+    def losses(self, views: Sequence[View], targets: Sequence[Target], concepts: torch.Tensor, identifier: str, attention: bool) -> Losses:
+        used = sorted({t.view for t in targets})
+        grouped = {v: [t for t in targets if t.view == v] for v in used}
+        trees = [self._tree(views[v].state, grouped[v], len(concepts)) for v in used]
+        batch = collate(trees)
+        recorder = self._recorder(batch, [views[v].state for v in used], len(concepts)) if attention and len(concepts) else None
+        logits = self._logits(batch, [views[v].state for v in used], concepts, recorder)  # (M, vocabulary)
+        order = [t for v in used for t in _by_prompt(grouped[v])]
+        losses = self._reduce(logits, batch, order, identifier, recorder, [used.index(t.view) for t in order])
+        back = torch.tensor([_position(order, t) for t in targets])
+        return Losses(losses.cross_entropy[back], losses.attention[back], losses.name_probability[back])
+
+    def _tree(self, state: PocketState, targets: list[Target], concepts: int) -> Tree:
+        answers: dict[str, list[str]] = {}
+        for target in targets:
+            answers.setdefault(target.prompt or CAPTION_PROMPT, []).append(target.text)
+        root = [-1] * concepts + encode(self.tokenizer, prefix_texts([])[1])
+        return grow_tree(self.tokenizer, root, answers, start=len(state.prefix))
+
+    def _logits(self, batch: Batch, states: list[PocketState], concepts: torch.Tensor, recorder: ColumnRecorder | None) -> torch.Tensor:
+        from transformers import DynamicCache
+
+        embeds = self.lm.get_input_embeddings()(batch.ids.clamp(min=0))
+        if len(concepts):
+            embeds = embeds.masked_scatter((batch.ids == -1)[..., None], self._scaled(concepts).repeat(len(states), 1).to(embeds.dtype))
+        past, seen = _left_padded(states)
+        cache = DynamicCache(ddp_cache_data=past)
+        allowed = torch.cat([seen[:, None].expand(-1, batch.mask.shape[1], -1), batch.mask], 2)[:, None]
+        bias = torch.zeros(allowed.shape, dtype=embeds.dtype).masked_fill(~allowed, torch.finfo(embeds.dtype).min)
+        extra = {"column_recorder": recorder} if recorder else {}
+        hidden = self.lm.model(
+            inputs_embeds=embeds, attention_mask=bias, position_ids=batch.position, past_key_values=cache, use_cache=True, **extra
+        ).last_hidden_state
+        return self.lm.lm_head(hidden.flatten(0, 1)[batch.rows]).float()
+
+    def _recorder(self, batch: Batch, states: list[PocketState], concepts: int) -> ColumnRecorder:
+        start = max(len(s.prefix) for s in states)
+        queries = torch.zeros(batch.ids.shape, dtype=torch.bool)
+        queries.view(-1)[batch.rows] = True  # the tokens that write the answer
+        return ColumnRecorder(list(range(start, start + concepts)), queries)
+
+    def _reduce(
+        self, logits, batch: Batch, order: list[Target], identifier: str, recorder: ColumnRecorder | None, tree_of: list[int]
+    ) -> Losses:
+        nll = F.cross_entropy(logits, batch.labels, reduction="none")
+        count = torch.bincount(batch.answers, minlength=len(order)).clamp(min=1)
+        ce = torch.zeros(len(order)).index_add(0, batch.answers, nll) / count
+        in_name = torch.cat([self._name_mask(t.text, identifier) for t in order])
+        name_count = torch.zeros(len(order)).index_add(0, batch.answers, in_name.float())
+        name_nll = torch.zeros(len(order)).index_add(0, batch.answers, nll.detach() * in_name)
+        attention = recorder.mean()[torch.tensor(tree_of)] if recorder else torch.zeros(len(order))
+        return Losses(ce, attention, (-name_nll / name_count.clamp(min=1)).exp())
+
+    def _name_mask(self, text: str, identifier: str) -> torch.Tensor:
+        """(tokens of text + end,) bool: which tokens write the identifier."""
+        found = self.tokenizer(text + END, add_special_tokens=False, return_offsets_mapping=True)
+        start = text.lower().find(identifier.lower()) if identifier else -1
+        spans = found.offset_mapping[:40]
+        return torch.tensor([start >= 0 and b > start and a < start + len(identifier) for a, b in spans])
+
+    # -- speaking
+    @torch.no_grad()
+    def candidates(self, view: View, prompt: str | None, concepts: torch.Tensor, decoding: Decoding = Decoding()) -> list[str]:
+        parts = [view.state.prefix]
+        if len(concepts):
+            parts.append(self._scaled(concepts))
+        asked = prefix_texts([])[1] + answer_opening(prompt or CAPTION_PROMPT)
+        ids = encode(self.tokenizer, asked) + encode(self.tokenizer, decoding.opening)
+        embeds = torch.cat([*parts, self._embed(ids)])[None]
+        out = self.lm.generate(
+            inputs_embeds=embeds,
+            attention_mask=torch.ones(embeds.shape[:2], dtype=torch.long),
+            do_sample=False,
+            num_beams=max(decoding.beams, decoding.candidates),
+            num_return_sequences=decoding.candidates,
+            max_new_tokens=decoding.max_tokens,
+            eos_token_id=self.stop,
+            pad_token_id=self.stop,
+            bad_words_ids=self._token_sequences(decoding.forbidden) or None,
+        )
+        return [_tidy(decoding.opening + text) for text in self.tokenizer.batch_decode(out, skip_special_tokens=True)]
+
+    def _token_sequences(self, words: Sequence[str]) -> list[list[int]]:
+        """Every way the tokenizer may write these words inside a sentence."""
+        forms = {f for w in words for v in (w, w.lower(), w.upper(), w.capitalize(), w.title()) for f in (v, " " + v)}
+        return [ids for f in sorted(forms) if (ids := encode(self.tokenizer, f))]
+
+
+def _by_prompt(targets: list[Target]) -> list[Target]:
+    """In the order grow_tree writes them: prompt by prompt."""
+    prompts = list(dict.fromkeys(t.prompt for t in targets))
+    return [t for p in prompts for t in targets if t.prompt == p]
+
+
+def _position(order: list[Target], target: Target) -> int:
+    return next(i for i, t in enumerate(order) if t is target)
+
+
+def _left_padded(states: list[PocketState]) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], torch.Tensor]:
+    """Per layer (B, Hkv, T, d) keys and values of the states, padded on the left; and (B, T) bool: which are real."""
+    longest = max(len(s.prefix) for s in states)
+    pad = lambda x: F.pad(x, (0, 0, longest - x.shape[2], 0))
+    keys, values = (torch.stack([pad(getattr(s, part)) for s in states], 1) for part in ("keys", "values"))  # (L, B, Hkv, T, d)
+    seen = torch.stack([torch.arange(longest) >= longest - len(s.prefix) for s in states])
+    return list(zip(keys, values, strict=True)), seen
+
+
+def _tidy(text: str) -> str:
+    """One sentence on one line; a caption that ran out of tokens in mid-sentence keeps what it has."""
+    return " ".join(text.split())
+
+
+def load_pocket(device: str = "cpu") -> PocketVlm:
+    """The shipped weights. Errors: PocketMissing (a sentence that says how to install the language model)."""
+    tower = VisionTower(device)
+    projector, _ = load_trained(SHIPPED)
+    lm, tokenizer, hashes = load_merged_lm(SHIPPED)
+    return PocketVlm(tower, projector, lm, tokenizer, f"pocket-{hashes}-{file_hash(tower.weights_path)}")
