@@ -102,14 +102,37 @@ def eval_captions(
 ) -> None:
     """How well the model describes photos it has no concept of.
 
-    cider, bleu4: of greedy captions against the references of the same photos, lower-cased, by pycocoevalcap.
+    Rows of the splits dev, val and test are measured where there are any, else all.
 
-    sentence_similarity: the mean cosine between caption and nearest reference, by all-MiniLM-L6-v2.
+    cider, bleu4: of captions, decoded as for members, against the references of the same photos, lower-cased, by pycocoevalcap.
+
+    similarity: the mean cosine between caption and each of its references, by all-MiniLM-L6-v2.
     """
     _needs_folder(folder)
     from myvlm_engine import evaluation as figures
 
     _evaluated(lambda: figures.eval_captions(folder, limit, json))
+
+
+@evaluation.command(name="vqa")
+def eval_vqa(
+    folder: Annotated[Path, typer.Argument(help="A folder with photos and qa.jsonl (image, qa: a list of q and a).")],
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many questions.")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Only each n-th photo, where the model was trained on the others.")] = 1,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+) -> None:
+    """How well the model answers short questions.
+
+    exact: the share of answers with the same words as the true one (no articles, numbers as digits, any order).
+
+    soft: the mean F1 of the words of both.
+
+    exact_colour, exact_count, exact_place, exact_other: the same by kind of question.
+    """
+    _needs_folder(folder)
+    from myvlm_engine import evaluation as figures
+
+    _evaluated(lambda: figures.eval_vqa(folder, limit, json, every))
 
 
 @evaluation.command(name="concepts")
@@ -142,9 +165,9 @@ def eval_concepts(
 
     name_recall_recognised: the same over the photos whose own head fired.
 
-    name_precision, name_f1: of the names in captions, over all evaluated photos.
+    name_precision: the share of the names in captions, over all evaluated photos, that belong there; name_f1: with name_recall.
 
-    text_similarity: the mean cosine of caption and the frozen model's caption of the same photo, name and noun taken out.
+    text_similarity: the mean cosine of a subject's caption, the name turned back into its noun, and the frozen model's caption.
 
     usable_p50, learned_p50, describe_p50: median seconds until the head is fitted, until the concept is learned, for one caption.
     """
