@@ -7,10 +7,14 @@ import sys
 
 import structlog
 
+NOT_FOR_US = ("discord.client", "discord.state")  # their warnings: no voice libraries, and SimCord's probe asks for no intent
+
 
 def configure_logs(level: str) -> None:
     """structlog for our own events, the standard library's logging for everybody else's (warnings and worse only)."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s", force=True)
+    for name in NOT_FOR_US:
+        logging.getLogger(name).setLevel(logging.ERROR)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

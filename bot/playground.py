@@ -70,7 +70,7 @@ class LiveEnv(Env):
         """An action is over as soon as the bot has acknowledged it; what follows is published as it comes."""
         interaction = self._sent.pop(asyncio.current_task(), None)
         until = time.monotonic() + FIRST_REPLY_S
-        while interaction is not None and not interaction.responded and time.monotonic() < until:
+        while interaction is not None and not interaction.responded and time.monotonic() < until:  # noqa: ASYNC110  SimCord has no event
             await asyncio.sleep(LOOK_EVERY_S)
         await asyncio.sleep(LOOK_EVERY_S)
 
@@ -129,11 +129,13 @@ class LivePage:
 
 
 @asynccontextmanager
-async def live_page(bot: discord.Client, port: int = 0) -> AsyncIterator[str]:
+async def live_page(bot: discord.Client, port: int = 0, welcome: str = "") -> AsyncIterator[str]:
     """Starts the bot on a simulated server and yields the page's address, which carries a secret and is loopback only.
-    The bot is closed on the way out. Errors: simcord.SetupError when the port is taken."""
+    `welcome` is the bot's first message. The bot is closed on the way out. Errors: simcord.SetupError when the port is taken."""
     env = LiveEnv(bot)
     world = make_world(env)
+    if welcome:
+        env.backend.create_message(world.channel.id, env.backend.bot_user.id, welcome)
     await env.start()
     try:
         with env.time_context():

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import discord
-import structlog
 from yarl import URL
 
 from .config import Settings
@@ -25,7 +24,11 @@ from .supervisor import Address, engine_for
 if TYPE_CHECKING:
     from .app import MyVlmBot
 
-log = structlog.get_logger("myvlm.running")
+WELCOME = (
+    "Hi! This is a simulated server, for you alone. Type `/teach`, give me a name and four photos of a pet or a thing, and wait until "
+    "it is ready. Then hand another photo of it to `/describe`, or ask with `/ask`.\n"
+    "-# The messages are gone when the program ends; what I have learned stays."
+)
 
 
 class CantRun(Exception):
@@ -69,7 +72,7 @@ async def run_on_page(settings: Settings, open_browser: bool = True) -> None:
     settings = settings.model_copy(update={"discord": unsynced})
     async with _engine(settings, None) as address, _bot(settings, address) as bot:
         try:
-            async with live_page(bot, settings.playground.port) as url:
+            async with live_page(bot, settings.playground.port, WELCOME) as url:
                 print(f"Try the bot on this page (the address carries a secret; Ctrl-C ends it):\n{url}", flush=True)
                 if open_browser and _has_display():
                     webbrowser.open(url)

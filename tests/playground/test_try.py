@@ -1,0 +1,84 @@
+"""`myvlm try` in a real browser: teach with four photo files, wait for "ready", describe another photo, read the name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from support.browser import CHROMIUM, Person, person_at
+from support.pictures import scene_photo, write_toy_photos
+from support.processes import MYVLM, STUB_ENGINE, Process, process, until, until_healthy
+
+from bot.supervisor import free_port
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: `myvlm try` was NOT tested in a browser"),
+]
+ADDRESS = re.compile(r"^http://127\.0\.0\.1:\d+/\S*$", re.MULTILINE)
+
+
+@asynccontextmanager
+async def trying(folder: Path, environ: dict[str, str]) -> AsyncIterator[tuple[Process, Person]]:
+    """A person at the page whose address the program printed on a line of its own."""
+    before = len(list(folder.glob("try*.log")))  # each start has a log of its own
+    async with process([*MYVLM, "try", "--no-browser"], environ, folder, f"try{before}") as program:
+        await until(lambda: ADDRESS.search(program.said()), 60, "the address")
+        found = ADDRESS.search(program.said())
+        assert found
+        async with person_at(found.group()) as person:
+            yield program, person
+
+
+@asynccontextmanager
+async def stub_engine(folder: Path, **environ: str) -> AsyncIterator[dict[str, str]]:
+    """The settings that point the bot at a running stand-in."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    async with process([*STUB_ENGINE, str(port)], environ, folder, "engine"):
+        await until_healthy(url)
+        yield {"MYVLM_ENGINE__URL": url, "MYVLM_TEACHING__PROGRESS_EVERY_S": "0.5"}
+
+
+async def teach_zippy(person: Person, photos: list[Path]) -> None:
+    files = {f"photo{number}": file for number, file in enumerate(photos, 1)}
+    await person.command("teach", {"name": "Zippy", "kind": "object"}, files)
+
+
+async def test_teach_with_four_files_then_describe_another(tmp_path: Path) -> None:
+    photos = write_toy_photos(tmp_path, range(5))
+    async with stub_engine(tmp_path, STUB_STEP_S="0.2") as environ, trying(tmp_path, environ) as (_, person):
+        await teach_zippy(person, photos[:4])
+        await person.reads(re.compile(r"Learning to say Zippy.*▰"))
+        await person.reads("Zippy is ready", within_s=60)
+        await person.reads("Learned from 4 photos")
+        await person.command("describe", files={"photo": photos[4]})
+        await person.reads("Zippy recognised", within_s=30)
+
+
+async def test_what_was_taught_yesterday_is_known_today(tmp_path: Path) -> None:
+    photos = write_toy_photos(tmp_path, range(5))
+    async with stub_engine(tmp_path) as environ:
+        async with trying(tmp_path, environ) as (program, person):
+            await teach_zippy(person, photos[:4])
+            await person.reads("Zippy is ready", within_s=60)
+            assert await program.end() == 0
+        async with trying(tmp_path, environ) as (_, person):
+            await person.command("concepts list")
+            await person.reads("1 known here")
+            await person.command("describe", files={"photo": photos[4]})
+            await person.reads("Zippy recognised", within_s=30)
+
+
+async def test_a_wrong_file_gets_its_sentence_and_the_page_goes_on(tmp_path: Path) -> None:
+    scene = tmp_path / "scene.jpg"
+    scene.write_bytes(scene_photo(1))
+    letter = tmp_path / "letter.jpg"
+    letter.write_text("Dear all")
+    async with stub_engine(tmp_path) as environ, trying(tmp_path, environ) as (_, person):
+        await person.command("describe", files={"photo": letter})
+        await person.reads("isn't a picture I can open")
+        await person.command("describe", files={"photo": scene})
+        await person.reads("Nobody and nothing I know in it", within_s=30)
