@@ -22,6 +22,8 @@ app.add_typer(models, name="models")
 app.add_typer(store, name="store")
 
 Config = Annotated[Path | None, typer.Option("--config", help="The settings file; else MYVLM_CONFIG, else ./config.toml.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")]
+Vlm = Annotated[str, typer.Option("--vlm", help="The model to measure; `myvlm models list` shows them.")]
 Browser = Annotated[bool, typer.Option(help="Open the page in a browser, where there is a display.")]
 
 
@@ -98,41 +100,33 @@ def doctor(config: Config = None) -> None:
 def eval_captions(
     folder: Annotated[Path, typer.Argument(help="A folder with photos and captions.jsonl (image, captions, split).")],
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos.")] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+    json: Json = None,
+    vlm: Vlm = "pocket",
 ) -> None:
     """How well the model describes photos it has no concept of.
 
-    Rows of the splits dev, val and test are measured where there are any, else all.
+    cider, bleu4: CIDEr-D and BLEU-4 of the captions against all references of the same photos, lower-cased, by pycocoevalcap.
 
-    cider, bleu4: of captions, decoded as for members, against the references of the same photos, lower-cased, by pycocoevalcap.
-
-    similarity: the mean cosine between caption and each of its references, by all-MiniLM-L6-v2.
+    similarity: the mean cosine between a caption and its references, by all-MiniLM-L6-v2.
     """
-    _needs_folder(folder)
-    from myvlm_engine import evaluation as figures
-
-    _evaluated(lambda: figures.eval_captions(folder, limit, json))
+    figures = _evaluation_of(folder)
+    _evaluated(lambda: figures.eval_captions(folder, limit, json, vlm=vlm))
 
 
 @evaluation.command(name="vqa")
 def eval_vqa(
-    folder: Annotated[Path, typer.Argument(help="A folder with photos and qa.jsonl (image, qa: a list of q and a).")],
+    folder: Annotated[Path, typer.Argument(help="A folder with photos and qa.jsonl (image, question, answer).")],
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many questions.")] = None,
-    every: Annotated[int, typer.Option(min=1, help="Only each n-th photo, where the model was trained on the others.")] = 1,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Only each n-th photo.")] = 1,
+    json: Json = None,
+    vlm: Vlm = "pocket",
 ) -> None:
-    """How well the model answers short questions.
+    """How well the model answers short questions about photos.
 
-    exact: the share of answers with the same words as the true one (no articles, numbers as digits, any order).
-
-    soft: the mean F1 of the words of both.
-
-    exact_colour, exact_count, exact_place, exact_other: the same by kind of question.
+    exact: the share of answers with the same words as the given one. soft: the mean F1 of words.
     """
-    _needs_folder(folder)
-    from myvlm_engine import evaluation as figures
-
-    _evaluated(lambda: figures.eval_vqa(folder, limit, json, every))
+    figures = _evaluation_of(folder)
+    _evaluated(lambda: figures.eval_vqa(folder, limit, json, every=every, vlm=vlm))
 
 
 @evaluation.command(name="concepts")
@@ -142,7 +136,7 @@ def eval_concepts(
     seeds: Annotated[int, typer.Option(min=1, help="How often everything is repeated with other taught photos.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos are described, a seed.")] = None,
     recognition_only: Annotated[bool, typer.Option(help="Only the heads: nothing is described.")] = False,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+    json: Json = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write the photos and captions side by side to this file.")] = None,
 ) -> None:
     """Teaches every concept of a folder, all enrolled at once, then looks at the photos that were not taught.
@@ -171,9 +165,7 @@ def eval_concepts(
 
     usable_p50, learned_p50, describe_p50: median seconds until the head is fitted, until the concept is learned, for one caption.
     """
-    _needs_folder(folder)
-    from myvlm_engine import evaluation as figures
-
+    figures = _evaluation_of(folder)
     _evaluated(lambda: figures.eval_concepts(folder, shots, seeds, limit, recognition_only, json, html))
 
 
@@ -239,9 +231,13 @@ def _settings(config: Path | None) -> Settings:
         _fail(str(error))
 
 
-def _needs_folder(folder: Path) -> None:
+def _evaluation_of(folder: Path) -> Any:
+    """The measuring functions, once there is something to measure."""
     if not folder.is_dir():
         _fail(f"There is no folder {folder}. `myvlm eval --help` says what it should hold.")
+    from myvlm_engine import evaluation
+
+    return evaluation
 
 
 def _evaluated(measure: Callable[[], object]) -> None:
