@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, event, make_url, text
+from sqlalchemy import URL, Connection, event, text
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from ..errors import StoreClosed, StoreUnavailable, StoreUnusable
 
+SCHEMES = ("sqlite", "sqlite+aiosqlite")
 READERS = 4  # connections kept open to a file; each is a thread
 PRAGMAS = (
     "foreign_keys=ON",
@@ -43,14 +44,13 @@ class Place:
 
     @classmethod
     def of(cls, url: str) -> Place:
-        """From "sqlite:///path" or "sqlite://". Errors: StoreUnusable."""
-        try:
-            name = make_url(url).database
-        except SQLAlchemyError as e:
-            raise StoreUnusable(f"store.url {url!r} isn't an address. Write sqlite:///path/to/file, or sqlite:// for memory.") from e
-        if name in (None, "", ":memory:"):
+        """From "sqlite:///path" (the path as it is, nothing is decoded) or "sqlite://". Errors: StoreUnusable."""
+        scheme, found, rest = url.partition("://")
+        if not found or scheme not in SCHEMES or (rest and not rest.startswith("/")):
+            raise StoreUnusable(f"store.url {url!r} isn't an address. Write sqlite:///path/to/file, or sqlite:// for memory.")
+        if rest in ("", "/", "/:memory:"):
             return cls(None, f"file:{uuid.uuid4().hex}?mode=memory&cache=shared")
-        path = Path(str(name)).expanduser().absolute()
+        path = Path(rest[1:]).expanduser().absolute()
         return cls(path, path.as_uri())
 
 

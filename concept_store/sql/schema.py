@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
@@ -11,7 +12,12 @@ from sqlalchemy.exc import DatabaseError
 from ..errors import StoreUnusable
 from .database import Place, make_engine
 
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
 ALEMBIC_IS_GLOBAL = threading.Lock()  # alembic's `op` and `context` are one per process
+
+
+class UnknownRevision(Exception):
+    """The database is at a step that isn't among our migrations."""
 
 
 async def migrate(place: Place, busy_timeout_s: float) -> None:
@@ -25,13 +31,11 @@ def migrate_here(place: Place, busy_timeout_s: float) -> None:
 
 
 async def upgrade(place: Place, busy_timeout_s: float) -> None:
-    from alembic.util import CommandError
-
     engine = make_engine(place, busy_timeout_s)
     try:
         async with engine.execution_options(writes=True).begin() as connection:
             await connection.run_sync(to_head)
-    except CommandError as e:
+    except UnknownRevision as e:
         raise StoreUnusable(f"{place.name} was written by a newer version. Update, or point store.url to another file.") from e
     except DatabaseError as e:
         raise StoreUnusable(f"{place.name} can't be opened: {e.orig}. Check store.url in config.toml.") from e
@@ -42,8 +46,13 @@ async def upgrade(place: Place, busy_timeout_s: float) -> None:
 def to_head(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
 
     config = Config()
-    config.set_main_option("script_location", "concept_store:migrations")
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if not set(MigrationContext.configure(connection).get_current_heads()) <= known:
+        raise UnknownRevision
     command.upgrade(config, "head")

@@ -1,0 +1,41 @@
+"""Corrections as they are kept; what they do to a match is in matches.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from ..errors import NotFound, WrongFingerprint
+from ..store import ConceptStore
+from .samples import ENCODER, NOWHERE, OTHER_ENCODER, Contract, create, same_regions, scope, seen
+
+
+class CorrectionsContract(Contract):
+    async def test_corrections_come_back_oldest_first_with_what_the_encoder_saw(self, store: ConceptStore) -> None:
+        made, other = await create(store), await create(store, "Milo")
+        await store.add_correction(made.id, [seen(0, 1), seen(2, encoder=OTHER_ENCODER)], True, "z")
+        await store.add_correction(made.id, [seen(3)], False, "a")
+        await store.add_correction(other.id, [seen(4)], True, "z")
+        first, second = await store.corrections(made.id, ENCODER)
+        assert (first.digest, first.present, same_regions(first.regions, seen(0, 1))) == ("z", True, True)
+        assert (second.digest, second.present, same_regions(second.regions, seen(3))) == ("a", False, True)
+        (only,) = await store.corrections(made.id, OTHER_ENCODER)
+        assert (only.digest, same_regions(only.regions, seen(2, encoder=OTHER_ENCODER))) == ("z", True)
+        assert await store.corrections(made.id, "grid/1a2c") == []
+        assert await store.corrections(NOWHERE, ENCODER) == []
+
+    async def test_a_newer_correction_of_a_photo_replaces_the_older(self, store: ConceptStore) -> None:
+        made = await create(store)
+        await store.add_correction(made.id, [seen(0), seen(0, encoder=OTHER_ENCODER)], True, "photo")
+        await store.add_correction(made.id, [seen(1)], False, "photo")
+        (only,) = await store.corrections(made.id, ENCODER)
+        assert (only.present, same_regions(only.regions, seen(1))) == (False, True)
+        assert await store.corrections(made.id, OTHER_ENCODER) == []
+        assert await store.match(scope(), [seen(1)], digest="photo") == []
+
+    async def test_a_correction_of_nothing_or_of_no_encoder_is_refused(self, store: ConceptStore) -> None:
+        made = await create(store)
+        with pytest.raises(NotFound):
+            await store.add_correction(NOWHERE, [seen(0)], True, "photo")
+        with pytest.raises(WrongFingerprint):
+            await store.add_correction(made.id, [seen(0, encoder="")], True, "photo")
+        assert await store.corrections(made.id, ENCODER) == []

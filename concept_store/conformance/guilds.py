@@ -1,0 +1,65 @@
+"""Settings of guilds, and consents of members who are taught."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ..records import Kind
+from ..store import ConceptStore
+from .samples import ANNA, AWAY, BEN, CARA, HOME, Contract, create, names, scope
+
+
+class GuildsContract(Contract):
+    @pytest.mark.parametrize("value", [True, False, 0, 0.25, "high", "", [1, 2], {"people": True, "of": [str(2**62)]}])
+    async def test_a_setting_comes_back_as_it_was_set(self, store: ConceptStore, value: Any) -> None:
+        await store.set_setting(HOME, "sensitivity", value)
+        kept = await store.setting(HOME, "sensitivity", "default")
+        assert kept == value and type(kept) is type(value)
+
+    async def test_a_setting_nobody_set_is_the_default(self, store: ConceptStore) -> None:
+        await store.set_setting(HOME, "people", True)
+        assert await store.setting(AWAY, "people") is None
+        assert await store.setting(AWAY, "people", False) is False
+        assert await store.setting(HOME, "sensitivity", 0.5) == 0.5
+
+    async def test_a_setting_is_replaced_and_removed(self, store: ConceptStore) -> None:
+        await store.set_setting(HOME, "people", True)
+        await store.set_setting(HOME, "people", False)
+        assert await store.setting(HOME, "people", "default") is False
+        await store.set_setting(HOME, "people", None)
+        assert await store.setting(HOME, "people", "default") == "default"
+        await store.set_setting(HOME, "people", None)
+
+    async def test_a_setting_that_is_not_json_is_refused_and_the_old_one_stays(self, store: ConceptStore) -> None:
+        await store.set_setting(HOME, "people", True)
+        with pytest.raises(TypeError):
+            await store.set_setting(HOME, "people", {1, 2})
+        assert await store.setting(HOME, "people") is True
+
+    async def test_consent_holds_for_one_teacher_in_one_guild(self, store: ConceptStore) -> None:
+        await store.give_consent(ANNA, BEN, HOME)
+        await store.give_consent(ANNA, BEN, HOME)
+        assert await store.has_consent(ANNA, BEN, HOME)
+        assert not await store.has_consent(ANNA, CARA, HOME)
+        assert not await store.has_consent(ANNA, BEN, AWAY)
+        assert not await store.has_consent(BEN, ANNA, HOME)
+
+    async def test_withdrawing_deletes_what_shows_the_member_there_whoever_owns_it(self, store: ConceptStore) -> None:
+        for teacher, guild_id in ((BEN, HOME), (CARA, HOME), (BEN, AWAY)):
+            await store.give_consent(ANNA, teacher, guild_id)
+        person: dict[str, Any] = {"kind": Kind.PERSON, "subject_id": ANNA}
+        await create(store, "Anna", owner_id=BEN, **person)
+        await create(store, "Anna by Cara", owner_id=CARA, private=True, **person)
+        await create(store, "Anna away", owner_id=BEN, guild_id=AWAY, **person)
+        await create(store, "Anna's dog", owner_id=ANNA)
+        await create(store, "Cara", owner_id=BEN, kind=Kind.PERSON, subject_id=CARA)
+        assert await store.withdraw_consent(ANNA, HOME) == 2
+        assert names(await store.known(scope(BEN, None))) == ["Anna away", "Cara"]
+        assert names(await store.known(scope(CARA, None))) == []
+        assert names(await store.known(scope(ANNA, None))) == ["Anna's dog"]
+        assert not await store.has_consent(ANNA, BEN, HOME)
+        assert not await store.has_consent(ANNA, CARA, HOME)
+        assert await store.has_consent(ANNA, BEN, AWAY)
+        assert await store.withdraw_consent(ANNA, HOME) == 0

@@ -1,0 +1,79 @@
+"""Photos and what encoders saw in them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ..errors import NotFound, WrongFingerprint
+from ..records import PhotoId, Regions
+from ..store import ConceptStore
+from .samples import ENCODER, LEFT, NOWHERE, OTHER_ENCODER, RIGHT, Contract, create, new, photo, same_regions, seen
+
+NO_PHOTO = PhotoId("no-such-photo")
+
+
+class PhotosContract(Contract):
+    async def test_photos_come_back_in_the_order_they_were_taught(self, store: ConceptStore) -> None:
+        given = [photo(captions=("Biscuit sits.", "Ein Bild von Biscuit.")), *(photo() for _ in range(9))]
+        made = await store.create_concept(new(), given)
+        kept = await store.photos(made.id)
+        assert [(one.data, one.thumbnail, one.digest, one.captions) for one in kept] == [
+            (one.data, one.thumbnail, one.digest, one.captions) for one in given
+        ]
+        assert {one.concept_id for one in kept} == {made.id}
+        assert {one.box for one in kept} == {None}
+        assert len({one.id for one in kept}) == 10
+        assert await store.photos(NOWHERE) == []
+
+    async def test_the_thumbnail_is_the_first_photos(self, store: ConceptStore) -> None:
+        made = await store.create_concept(new(), [photo(thumbnail=b"first"), photo(thumbnail=b"second")])
+        assert await store.thumbnail(made.id) == b"first"
+        with pytest.raises(NotFound):
+            await store.thumbnail(NOWHERE)
+
+    async def test_a_box_is_kept_with_its_photo(self, store: ConceptStore) -> None:
+        first, _ = await store.photos((await create(store)).id)
+        await store.save_box(first.id, (0.1, 0.2, 0.30000000000000004, 1.0))
+        assert [one.box for one in await store.photos(first.concept_id)] == [(0.1, 0.2, 0.30000000000000004, 1.0), None]
+        await store.save_box(first.id, LEFT)
+        assert (await store.photos(first.concept_id))[0].box == LEFT
+        with pytest.raises(NotFound):
+            await store.save_box(NO_PHOTO, LEFT)
+
+    async def test_regions_come_back_exactly_and_in_the_photos_order(self, store: ConceptStore) -> None:
+        made = await create(store, photos=3)
+        first, _, third = await store.photos(made.id)
+        vectors = np.random.default_rng(1).normal(size=(2, 48)).astype(np.float16)
+        given = Regions(ENCODER, vectors, ((0.1, 0.2, 1 / 3, 0.9), RIGHT))
+        await store.save_regions(third.id, seen(3, width=48))
+        await store.save_regions(first.id, given)
+        kept = await store.regions(made.id, ENCODER)
+        assert len(kept) == 2, "the second photo hasn't been seen"
+        assert same_regions(kept[0], given)
+        assert same_regions(kept[1], seen(3, width=48))
+
+    async def test_what_an_encoder_sees_replaces_what_it_saw_and_nothing_else(self, store: ConceptStore) -> None:
+        made = await create(store, photos=1)
+        only = (await store.photos(made.id))[0]
+        await store.save_regions(only.id, seen(0))
+        await store.save_regions(only.id, seen(2, encoder=OTHER_ENCODER))
+        await store.save_regions(only.id, seen(1, 1))
+        assert [same_regions(one, seen(1, 1)) for one in await store.regions(made.id, ENCODER)] == [True]
+        assert [same_regions(one, seen(2, encoder=OTHER_ENCODER)) for one in await store.regions(made.id, OTHER_ENCODER)] == [True]
+        assert await store.regions(made.id, "grid/1a2c") == []
+
+    async def test_an_encoder_may_have_seen_nothing(self, store: ConceptStore) -> None:
+        made = await create(store, photos=1)
+        nothing = Regions(OTHER_ENCODER, np.zeros((0, 8), np.float16), ())
+        await store.save_regions((await store.photos(made.id))[0].id, nothing)
+        assert [one.vectors.shape for one in await store.regions(made.id, OTHER_ENCODER)] == [(0, 8)]
+
+    async def test_regions_of_a_deleted_photo_or_of_no_encoder_are_refused(self, store: ConceptStore) -> None:
+        only = (await store.photos((await create(store, photos=1)).id))[0]
+        with pytest.raises(NotFound):
+            await store.save_regions(NO_PHOTO, seen(0))
+        with pytest.raises(WrongFingerprint):
+            await store.save_regions(only.id, seen(0, encoder=""))
+        with pytest.raises(ValueError):
+            await store.save_regions(only.id, seen(0, 1, boxes=(LEFT,)))

@@ -1,0 +1,131 @@
+"""What was accepted survives a kill; what can't be done now says so and harms nothing."""
+
+import asyncio
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from concept_store.conformance.samples import ANNA, LEASE_S, UserId, create, scope
+from concept_store.errors import StoreUnavailable
+from concept_store.sql import open_sql_store
+
+CREATES_FOR_EVER = """
+import asyncio, itertools, sys
+from concept_store.conformance.samples import claim, create, embedding, head
+from concept_store.sql import open_sql_store
+async def main():
+    store = await open_sql_store(sys.argv[1])
+    for number in itertools.count():
+        made = await create(store, f"concept {number}", photos=4)
+        print("created", made.id, flush=True)
+        held = await claim(store)
+        await store.save_head(held, head(0))
+        await store.save_embedding(held, embedding(data=bytes(5000)))
+        print("learned", made.id, flush=True)
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/store.sqlite3"
+
+
+def killed_after(url: str, lines: int) -> list[list[str]]:
+    """What the process had said when it was killed, whatever it was doing then."""
+    process = subprocess.Popen([sys.executable, "-c", CREATES_FOR_EVER, url], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    said = [process.stdout.readline() for _ in range(lines)]
+    process.send_signal(signal.SIGKILL)
+    said += process.stdout.read().splitlines(keepends=True)
+    assert process.wait() == -signal.SIGKILL
+    return [line.split() for line in said if line.endswith("\n")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lines", [1, 2, 7, 30])
+async def test_what_was_accepted_survives_kill_9(url: str, lines: int):
+    said = await asyncio.to_thread(killed_after, url, lines)
+    assert len(said) >= lines
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    store = await open_sql_store(url)
+    for what, concept_id in said:
+        kept = await store.concept(concept_id)
+        assert len(await store.photos(kept.id)) == kept.photo_count == 4
+        assert what == "created" or (kept.has_head and kept.has_embedding and kept.state == "ready")
+    for one in await store.known(scope()):
+        assert one.photo_count == 4, "all of a concept or nothing"
+    await create(store, "afterwards")
+    await store.close()
+
+
+async def test_a_file_is_kept_safely(url: str):
+    store = await open_sql_store(url)
+    async with store._db.read() as connection:  # what the connection really does can't be seen from outside
+        asked = {pragma: await connection.scalar(text(f"PRAGMA {pragma}")) for pragma in ("journal_mode", "synchronous", "foreign_keys")}
+        assert asked == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+        assert await connection.scalar(text("PRAGMA busy_timeout")) == 30_000
+        assert await connection.scalar(text("PRAGMA secure_delete")) == 1
+    await store.close()
+
+
+async def test_a_store_that_stays_locked_says_so_and_works_again_afterwards(url: str):
+    store = await open_sql_store(url, busy_timeout_s=0.05)
+    made = await create(store)
+    other = sqlite3.connect(url.removeprefix("sqlite:///"))
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable, match="database is locked"):
+        await create(store, "Milo")
+    assert await store.concept(made.id) == made, "reading doesn't wait for writers"
+    other.rollback()
+    other.close()
+    await create(store, "Milo")
+    await store.close()
+
+
+async def test_a_full_disk_says_so_and_keeps_what_was_there(url: str):
+    store = await open_sql_store(url)
+    made = await create(store)
+    async with store._db.write() as connection:  # a disk that is full, as far as SQLite is concerned
+        pages = await connection.scalar(text("PRAGMA page_count"))
+        await connection.execute(text(f"PRAGMA max_page_count = {pages}"))
+    with pytest.raises(StoreUnavailable, match="full"):
+        for number in range(50):
+            await create(store, f"concept {number}", photos=10)
+    assert await store.concept(made.id) == made
+    await store.close()
+
+
+@pytest.mark.parametrize("memory", [True, False])
+async def test_whoever_gives_up_waiting_breaks_nothing(url: str, memory: bool):
+    store = await open_sql_store("sqlite://" if memory else url)
+    made = await create(store)
+    for number in range(20):
+        asked = [asyncio.create_task(create(store, f"concept {number}", owner_id=UserId(ANNA + at))) for at in range(3)]
+        asked.append(asyncio.create_task(store.known(scope())))
+        for _ in range(number):
+            await asyncio.sleep(0)
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+    assert await store.concept(made.id) == made
+    assert all(one.photo_count == 2 for one in await store.known(scope()))
+    await create(store, "afterwards")
+    await store.close()
+
+
+async def test_two_stores_in_memory_know_nothing_of_each_other():
+    first, second = await open_sql_store("sqlite://"), await open_sql_store("sqlite://")
+    await create(first)
+    assert await second.known(scope()) == []
+    assert await second.claim_next("worker", LEASE_S) is None
+    await first.close()
+    await create(second)
+    await second.close()
