@@ -11,7 +11,7 @@ import json
 import os
 import uuid
 from collections.abc import Coroutine
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 from typing import Any
 
 import discord
@@ -61,8 +61,11 @@ class Tree(app_commands.CommandTree["MyVlmBot"]):
         )
 
     async def on_error(self, interaction: discord.Interaction[MyVlmBot], error: app_commands.AppCommandError) -> None:  # type: ignore[override]
-        """What goes wrong before a command's own code begins."""
-        await tell_error(interaction, error.__cause__ or error)
+        """What goes wrong before a command's own code begins, or in a suggestion, which nobody can be told about."""
+        if interaction.type is discord.InteractionType.autocomplete:
+            log.warning("no_suggestions", exc_info=error)
+        else:
+            await tell_error(interaction, error.__cause__ or error)
 
 
 class MyVlmBot(discord.Client):
@@ -90,7 +93,7 @@ class MyVlmBot(discord.Client):
         self.add_dynamic_items(Button)
         await self._sync_commands()
         self.scheduler.start()
-        self.scheduler.add_job(self._tick, "interval", seconds=TICK_S, id="tick", coalesce=True, max_instances=1)
+        self.scheduler.add_job(self._tick, "interval", seconds=TICK_S, coalesce=True, misfire_grace_time=None)
         self.spawn(self._tick())
 
     async def on_ready(self) -> None:
@@ -123,14 +126,13 @@ class MyVlmBot(discord.Client):
         try:
             for concept in await self.store.unannounced():
                 await self.progress.announce(concept)
+            await self.teacher.relearn_outdated()
             await self.teacher.wake()
         except StoreError as error:
             log.error("store_failed", error=str(error))
 
     def _wake_later(self, after_s: float) -> None:
-        if self.scheduler.running:
-            at = datetime.now(UTC) + timedelta(seconds=after_s)
-            self.scheduler.add_job(self.teacher.wake, "date", run_date=at, id="wake", replace_existing=True)
+        asyncio.get_running_loop().call_later(after_s, lambda: self.is_closed() or self.spawn(self.teacher.wake()))
 
     # -- commands
     async def _sync_commands(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from concept_store.records import Concept, ConceptId, State
 from concept_store.store import ConceptStore
 
 from . import replies, views
-from .teaching import Progress
+from .teaching import NOWHERE, Progress
 from .views import Message
 
 log = structlog.get_logger("myvlm.progress")
@@ -32,6 +32,7 @@ UNSENT = (discord.HTTPException, aiohttp.ClientError, OSError)
 class Reply:
     """One teach's reply. `interaction` is None after a restart."""
 
+    concept: Concept
     interaction: discord.Interaction[Any] | None
     note: str = ""  # small print that stays under every state
     last_edit: float = float("-inf")
@@ -55,12 +56,12 @@ class ProgressReplies:
         self._announcing: set[ConceptId] = set()
 
     def open(self, concept: Concept, interaction: discord.Interaction[Any], note: str = "") -> None:
-        self._replies[concept.id] = Reply(interaction, note)
+        self._replies[concept.id] = Reply(concept, interaction, note)
 
     # -- the trainer's listener
     async def progress(self, concept: Concept, progress: Progress) -> None:
         """Edits the reply, at most every `every_s`; what comes sooner is shown when the time is up."""
-        reply = self._replies.setdefault(concept.id, Reply(None))
+        reply = self._replies.setdefault(concept.id, Reply(concept, None))
         waiting = reply.latest is not None
         reply.latest = concept, progress
         if waiting:
@@ -72,7 +73,7 @@ class ProgressReplies:
             await self._show_latest(reply)
 
     async def finished(self, concept: Concept) -> None:
-        reply = self._replies.pop(concept.id, None) or Reply(None)
+        reply = self._replies.pop(concept.id, None) or Reply(concept, None)
         reply.latest = None
         await self._edit(reply, concept, Progress("ready" if concept.state is State.READY else "failed"))
         await self.announce(concept, reply.interaction)
@@ -87,6 +88,16 @@ class ProgressReplies:
                 await self.show_queued(await self.store.concept(concept_id))
             except NotFound:
                 self._replies.pop(concept_id, None)
+
+    async def forgotten(self, concept_ids: Collection[ConceptId]) -> None:
+        """What was being learned was deleted: its reply says so instead of staying where it was."""
+        for concept_id in concept_ids:
+            if reply := self._replies.pop(concept_id, None):
+                reply.latest = None
+                await self._edit(reply, reply.concept, None)
+
+    def learning_of(self, owner_id: int) -> list[ConceptId]:
+        return [concept_id for concept_id, reply in self._replies.items() if reply.concept.owner_id == owner_id]
 
     async def show_queued(self, concept: Concept) -> None:
         ahead = max(0, await self.store.queue_position(concept.id) - 1)
@@ -103,7 +114,8 @@ class ProgressReplies:
         (concept, progress), reply.latest = reply.latest, None
         await self._edit(reply, concept, progress)
 
-    async def _edit(self, reply: Reply, concept: Concept, progress: Progress) -> None:
+    async def _edit(self, reply: Reply, concept: Concept, progress: Progress | None) -> None:
+        """`progress` None: the concept is gone."""
         async with reply.editing:  # edits arrive in order
             reply.last_edit, reply.shown = self._clock(), progress
             try:
@@ -111,7 +123,9 @@ class ProgressReplies:
             except (*UNSENT, NotFound) as error:  # deleted, out of sight or out of reach: the last word is still said
                 log.info("reply_not_edited", concept=concept.id, error=type(error).__name__)
 
-    async def _message(self, reply: Reply, concept: Concept, progress: Progress) -> Message:
+    async def _message(self, reply: Reply, concept: Concept, progress: Progress | None) -> Message:
+        if progress is None:
+            return views.said(replies.forgotten(concept.name))
         text = "\n".join(filter(None, (replies.progress(concept, progress), reply.note)))
         buttons = [views.try_again(concept)] if progress.stage == "failed" else []
         picture = await self.store.thumbnail(concept.id) if progress.stage == "ready" else None  # sent once, not with every step
@@ -127,6 +141,8 @@ class ProgressReplies:
     # -- the last word
     async def announce(self, concept: Concept, interaction: discord.Interaction[Any] | None = None) -> None:
         """Says the last word and notes that it was said. When Discord is away it stays unsaid, for the next call."""
+        if concept.announce and concept.announce.channel_id == NOWHERE.channel_id:
+            return await self.store.mark_announced(concept.id)
         if concept.id in self._announcing:
             return
         self._announcing.add(concept.id)

@@ -276,10 +276,6 @@ def renamed(old: str, new: str) -> str:
     return f"**{old}** is called **{new}** from now on. I say the new name at once, and learn it properly in the background."
 
 
-def tried_again(concept: Concept) -> str:
-    return f"**{concept.name}** is in line again. I'll tell you when I'm done."
-
-
 # -- privacy
 def privacy(kept: Kept) -> str:
     if not kept.concepts:

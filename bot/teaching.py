@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 import structlog
 
 from concept_store.errors import LeaseLost, NotFound, StoreError
-from concept_store.records import Claim, Concept, ConceptId, Embedding, Photo, Regions, Scope
+from concept_store.records import Announce, Claim, Concept, ConceptId, Embedding, Photo, Regions, Scope
 from concept_store.store import ConceptStore
 from myvlm_engine.messages import FitRequest, HealthReply, Sight, TaughtPhoto, TeachEvent, TeachRequest
 
@@ -31,6 +31,7 @@ Stage = Literal["queued", "seeing", "usable", "learning", "waiting", "ready", "f
 PASSING = ("busy", "not_ready", "other_encoder", "other_vlm")  # codes that go away by waiting or by asking again
 LOST = "lost"  # tried as often as is allowed, and broken off each time
 HARD_NEGATIVES = 8  # neighbours whose photos a new head learns not to fire on
+NOWHERE = Announce(channel_id=0, message_id=None)  # of a training nobody waits for: no last word is said
 REFITTED = 4  # neighbours that learn not to fire on the new concept; each costs the engine up to two seconds
 
 
@@ -86,8 +87,10 @@ class Teacher:
         self.store, self.engine, self.listener, self.worker, self.limits = store, engine, listener, worker, limits
         self._spawn, self._wake_later, self._clock = spawn, wake_later, clock
         self._workers = 0
+        self._models: tuple[str, ...] = ()  # the engine's fingerprints when they were last compared with the store's
         self._pause_s = limits.first_pause_s
         self._paused_until = float("-inf")
+        self._paused_for = ""
         self._learning = asyncio.Lock()  # the engine learns one embedding at a time
         self._line: list[ConceptId] = []  # fitted, waiting to learn or learning
         self._broken_off: Counter[ConceptId] = Counter()
@@ -97,15 +100,29 @@ class Teacher:
         """Starts as many workers as there is work for. Call it whenever there may be some; it is cheap."""
         if self.paused:
             return
-        wanted = min(self.limits.at_once - self._workers, await self.store.queue_length())
-        for _ in range(wanted):
+        waiting = await self.store.queue_length()
+        for _ in range(min(waiting, self.limits.at_once - self._workers)):
             self._workers += 1
             self._spawn(self._work())
 
+    async def relearn_outdated(self) -> None:
+        """After the engine was given other models: what was taught for the old ones is learned again, without a word."""
+        try:
+            health = await self._ready_health()
+        except (EngineError, EngineUnreachable):
+            return  # asked again the next time
+        models = (health.vlm, *health.encoders)
+        if models == self._models:
+            return
+        for concept in await self.store.outdated(health.encoders, health.vlm):
+            log.info("learned_again", concept=concept.id)
+            await self.store.retry(concept.id, NOWHERE)
+        self._models = models
+
     @property
-    def paused(self) -> bool:
-        """Whether the engine wasn't there a moment ago."""
-        return self._clock() < self._paused_until
+    def paused(self) -> str | None:
+        """Why nothing is begun at the moment ("unreachable" or an engine's code), while the engine is given time."""
+        return self._paused_for if self._clock() < self._paused_until else None
 
     async def _work(self) -> None:
         try:
@@ -116,9 +133,10 @@ class Teacher:
         finally:
             self._workers -= 1
 
-    def _pause(self) -> None:
+    def _pause(self, reason: str) -> None:
         if self.paused:
             return  # another worker has just found the same
+        self._paused_for = reason
         self._paused_until = self._clock() + self._pause_s
         self._wake_later(self._pause_s + 0.01)
         self._pause_s = min(2 * self._pause_s, self.limits.longest_pause_s)
@@ -169,7 +187,7 @@ class Teacher:
         reason = error.code if isinstance(error, EngineError) else "unreachable"
         log.info("waiting", concept=lease.claim.concept_id, reason=reason)
         await self._given_back(lease)
-        self._pause()
+        self._pause(reason)
         await self._tell(lease.claim.concept_id, Progress("waiting", reason=reason))
 
     async def _given_back(self, lease: Lease) -> None:
@@ -279,8 +297,9 @@ class Teacher:
         concept = await self.store.concept(concept.id)
         if concept.name != request.name:  # renamed while it learned: what it learned to say is the old name
             await self.store.retry(concept.id)
-            return self._spawn_wake()
-        await self.listener.finished(concept)
+            self._spawn(self.wake())
+        else:
+            await self.listener.finished(concept)
 
     async def _keep(self, lease: Lease, concept: Concept, event: TeachEvent) -> None:
         if event.embedding and event.vlm:
@@ -307,9 +326,6 @@ class Teacher:
         if not health.ready:
             raise EngineError("not_ready", {"why": health.failure} if health.failure else {})
         return health
-
-    def _spawn_wake(self) -> None:
-        self._spawn(self.wake())
 
 
 def agreed_noun(kind: str, hints: Counter[str], photos: int) -> str:

@@ -9,14 +9,17 @@ from discord import app_commands
 
 from concept_store.errors import NotFound
 from concept_store.names import name_key
-from concept_store.records import Announce, Concept, ConceptId, State, UserId
+from concept_store.records import Concept, ConceptId, State, UserId
 
 from .. import replies, views
 from ..errors import Refusal
 from ..names import clean_name
 from ..permissions import can_forget, refuse_changing, refuse_forgetting, visible
+from ..progress import hidden
 from ..responding import answering, replace, reply
+from ..teaching import NOWHERE
 from .describe import scope_of
+from .teach import begin, deferred
 
 if TYPE_CHECKING:
     from ..app import MyVlmBot
@@ -59,7 +62,7 @@ async def rename_concept(interaction: Interaction, name: str, new_name: str) -> 
         concept = await named(interaction, name)
         refuse_changing(concept, UserId(interaction.user.id))
         renamed = await interaction.client.store.rename_concept(concept.id, clean_name(new_name))
-        await interaction.client.store.retry(concept.id, here(interaction))
+        await interaction.client.store.retry(concept.id, NOWHERE)
         await reply(interaction, views.said(replies.renamed(concept.name, renamed.name), views.GREEN), ephemeral=True)
         await interaction.client.teacher.wake()
 
@@ -89,6 +92,7 @@ async def forget(interaction: Interaction, fact: str) -> None:
     concept = await behind(interaction, fact)
     refuse_forgetting(concept, *who(interaction))
     await interaction.client.store.delete_concept(concept.id)
+    await interaction.client.progress.forgotten([concept.id])
     await replace(interaction, views.said(replies.forgotten(concept.name)))
 
 
@@ -103,9 +107,8 @@ async def try_again(interaction: Interaction, fact: str) -> None:
     refuse_changing(concept, UserId(interaction.user.id))
     if concept.state is not State.FAILED:
         raise Refusal("not_failed", name=concept.name)
-    await bot.store.retry(concept.id, here(interaction))
-    await reply(interaction, views.said(replies.tried_again(concept), views.GREEN), ephemeral=True)
-    await bot.teacher.wake()
+    announce = await deferred(interaction, hidden(concept))
+    await begin(interaction, await bot.store.retry(concept.id, announce))
 
 
 # -- what they share
@@ -129,11 +132,6 @@ async def behind(interaction: Interaction, fact: str) -> Concept:
 
 def who(interaction: Interaction) -> tuple[UserId, int | None, bool]:
     return UserId(interaction.user.id), interaction.guild_id, interaction.permissions.manage_guild
-
-
-def here(interaction: Interaction) -> Announce:
-    """The last word goes where the teacher asked; there is no progress reply to edit."""
-    return Announce(interaction.channel_id or 0, None, str(interaction.locale))
 
 
 async def list_page(interaction: Interaction, page: int) -> views.Message:

@@ -34,7 +34,10 @@ async def ask_to_delete(interaction: Interaction, fact: str) -> None:
 
 
 async def delete_everything(interaction: Interaction, fact: str) -> None:
-    number = await interaction.client.store.delete_user(UserId(interaction.user.id))
+    bot, user = interaction.client, UserId(interaction.user.id)
+    learning = bot.progress.learning_of(user)
+    number = await bot.store.delete_user(user)
+    await bot.progress.forgotten(learning)
     await replace(interaction, views.said(replies.deleted(number)))
 
 

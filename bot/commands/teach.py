@@ -16,6 +16,7 @@ from ..errors import Refusal
 from ..names import clean_name, clean_noun, suggested_nouns
 from ..photos import Photo, distinct
 from ..responding import answering
+from ..teaching import NOWHERE, Progress
 from .uploads import read_attachments, refuse_size
 
 if TYPE_CHECKING:
@@ -80,12 +81,27 @@ async def take_lesson(
     bot = interaction.client
     lesson = check(name, kind, what, private or interaction.guild_id is None, bot.people_allowed)
     check_uploads([attachment.size for attachment in attachments], bot.settings.photos.max_photos, bot.reader.limits.max_bytes)
-    reply = await interaction.response.defer(thinking=True, ephemeral=private and interaction.guild_id is not None)
+    announce = await deferred(interaction, hidden=private and interaction.guild_id is not None)
     photos = await read_attachments(bot.reader, attachments)
     kept = check_photos(photos)
-    concept = await keep(interaction, lesson, kept, reply.message_id if reply else None)
-    bot.progress.open(concept, interaction, replies.advice(len(photos), kept))
-    await bot.progress.show_queued(concept)
+    concept = await keep(interaction, lesson, kept, announce)
+    await begin(interaction, concept, replies.advice(len(photos), kept))
+
+
+async def deferred(interaction: Interaction, hidden: bool) -> Announce:
+    """Answers within Discord's three seconds; gives where the last word goes."""
+    reply = await interaction.response.defer(thinking=True, ephemeral=hidden)
+    return Announce(interaction.channel_id or NOWHERE.channel_id, reply.message_id if reply else None, str(interaction.locale))
+
+
+async def begin(interaction: Interaction, concept: Concept, note: str = "") -> None:
+    """From here on the deferred reply shows how it goes."""
+    bot = interaction.client
+    bot.progress.open(concept, interaction, note)
+    if reason := bot.teacher.paused:
+        await bot.progress.progress(concept, Progress("waiting", reason=reason))
+    else:
+        await bot.progress.show_queued(concept)
     await bot.teacher.wake()
 
 
@@ -115,7 +131,7 @@ def check_photos(photos: Sequence[Photo]) -> list[Photo]:
     return kept
 
 
-async def keep(interaction: Interaction, lesson: Lesson, photos: Sequence[Photo], message_id: int | None) -> Concept:
+async def keep(interaction: Interaction, lesson: Lesson, photos: Sequence[Photo], announce: Announce) -> Concept:
     """From here on the teach survives whatever is killed. Errors: NameTaken, TooManyConcepts."""
     bot = interaction.client
     new = NewConcept(
@@ -125,7 +141,7 @@ async def keep(interaction: Interaction, lesson: Lesson, photos: Sequence[Photo]
         owner_id=UserId(interaction.user.id),
         guild_id=GuildId(interaction.guild_id) if interaction.guild_id else None,
         private=lesson.private,
-        announce=Announce(interaction.channel_id or 0, message_id, str(interaction.locale)),
+        announce=announce,
     )
     pictures = [NewPhoto(photo.data, photo.thumbnail, photo.digest) for photo in photos]
     return await bot.store.create_concept(new, pictures, bot.settings.teaching.max_concepts_per_owner)

@@ -1,0 +1,108 @@
+"""Names in any script; nothing that pings, formats, links or hides."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.errors import Refusal
+from bot.names import clean_name, clean_noun, clean_question, suggested_nouns
+
+
+@pytest.mark.parametrize(
+    "typed, name",
+    [
+        ("Biscuit", "Biscuit"),
+        ("  Corgi   Joe ", "Corgi Joe"),
+        ("O'Neil-Smith Jr.", "O'Neil-Smith Jr."),
+        ("R2-D2", "R2-D2"),
+        ("7", "7"),
+        ("Anna (blue)", "Anna (blue)"),
+        ("Мурка", "Мурка"),
+        ("小花", "小花"),
+        ("बिस्किट", "बिस्किट"),
+        ("क्\u200dष", "क्\u200dष"),  # a joiner that changes how Devanagari is written
+        ("می\u200cخواهم", "می\u200cخواهم"),  # and one in Persian
+        ("خبز", "خبز"),
+        ("Bánh Mì", "Bánh Mì"),
+        ("Ba\u0301nh", "Bánh"),  # composed
+        ("Mr 🐶", "Mr 🐶"),
+        ("Heart ❤\ufe0f", "Heart ❤"),
+        ("x" * 32, "x" * 32),
+        ("Herein", "Herein"),
+    ],
+)
+def test_names_are_taken(typed, name):
+    assert clean_name(typed) == name
+
+
+@pytest.mark.parametrize(
+    "typed, code",
+    [
+        ("", "name_empty"),
+        (" \u00a0 ", "name_empty"),
+        ("x" * 33, "name_too_long"),
+        ("@everyone", "name_pings"),
+        ("everyone", "name_pings"),
+        ("Here", "name_pings"),
+        ("<@123456789>", "name_pings"),
+        ("<#123456789>", "name_markdown"),
+        ("<:cat:123>", "name_markdown"),
+        ("**Biscuit**", "name_markdown"),
+        ("_Joe_", "name_markdown"),
+        ("~~Joe", "name_markdown"),
+        ("`Joe`", "name_markdown"),
+        ("||Joe||", "name_markdown"),
+        ("[Joe](x)", "name_markdown"),
+        ("# Joe", "name_markdown"),
+        ("- Joe", "name_markdown"),
+        ("back\\slash", "name_markdown"),
+        ("https://x.org", "name_link"),
+        ("www.x.org", "name_link"),
+        ("discord.gg/abc", "name_link"),
+        ("Bis\u200bcuit", "name_invisible"),
+        ("Bis\u200dcuit", "name_invisible"),
+        ("\u202etiucsiB", "name_invisible"),
+        ("Bis\u2066cuit", "name_invisible"),
+        ("Joe\ue000", "name_invisible"),
+        ("\u3164\u3164", "name_invisible"),
+        ("Z\u0351\u0352\u0353\u0354\u0355\u0356algo", "name_invisible"),
+        ("Bis\ncuit", "name_lines"),
+        ("Bis\x00cuit", "name_lines"),
+        ("Bis\u2028cuit", "name_lines"),
+        ("🐶", "name_without_letters"),
+        ("...", "name_without_letters"),
+    ],
+)
+def test_names_are_refused(typed, code):
+    with pytest.raises(Refusal) as caught:
+        clean_name(typed)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    "typed, noun", [(None, ""), ("", ""), ("Dog", "dog"), ("my guinea  pig", "guinea pig"), ("T-shirt", "t-shirt"), ("кот", "кот")]
+)
+def test_nouns_are_taken(typed, noun):
+    assert clean_noun(typed) == noun
+
+
+@pytest.mark.parametrize("typed", ["dog!", "@everyone", "x" * 25, "dog; drop", "a\nb:", "2 dogs"])
+def test_what_is_no_noun_is_refused(typed):
+    with pytest.raises(Refusal) as caught:
+        clean_noun(typed)
+    assert caught.value.code == "noun_not_a_word"
+
+
+def test_questions_become_one_line():
+    assert clean_question("  what\nis\t\u200b it? ") == "what is it?"
+    for typed, code in (("  \u200b ", "question_empty"), ("x" * 301, "question_too_long")):
+        with pytest.raises(Refusal) as caught:
+            clean_question(typed)
+        assert caught.value.code == code
+
+
+def test_suggestions_follow_the_kind_and_what_is_typed():
+    assert suggested_nouns("pet", "")[:2] == ["dog", "cat"]
+    assert suggested_nouns("object", "ba")[:2] == ["bag", "backpack"]
+    assert suggested_nouns("pet", "axolotl") == ["axolotl"]
+    assert len(suggested_nouns(None, "")) == 25

@@ -1,0 +1,147 @@
+"""Every code has a sentence, sentences are safe to send, and they say what to do next."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import UTC, datetime
+from typing import get_args
+
+import pytest
+
+import concept_store.errors
+from bot import replies
+from bot.answering import Answer, Recognised
+from bot.engine_client import EngineError, EngineUnreachable
+from bot.errors import Refusal, RefusalCode
+from bot.teaching import LOST, Progress, Stage
+from concept_store.records import Concept, ConceptId, Kept, Kind, State, UserId
+from myvlm_engine.messages import ErrorCode
+
+ANY_FACTS = {
+    "which": 2,
+    "photos": 4,
+    "limit": 32,
+    "length": 40,
+    "size_bytes": 12_000_000,
+    "limit_bytes": 10_485_760,
+    "pixels": 200_000_000,
+    "limit_pixels": 50_000_000,
+    "found": "`*`",
+    "name": "Biscuit",
+    "teacher_id": 42,
+}
+STORE_ERRORS = [kind for _, kind in inspect.getmembers(concept_store.errors, inspect.isclass) if issubclass(kind, Exception)]
+NEXT_STEP = ("try", "send", "choose", "run", "ask", "type", "write", "save", "shows", "give", "add", "leave", "press", "make room",
+             "bring", "set", "crop", "wait", "scale", "nothing to try", "see")  # fmt: skip
+
+
+def concept(**changes: object) -> Concept:
+    values: dict[str, object] = {
+        "id": ConceptId("c1"),
+        "name": "Biscuit",
+        "kind": Kind.PET,
+        "class_noun": "dog",
+        "owner_id": UserId(42),
+        "guild_id": None,
+        "private": False,
+        "announce": None,
+        "state": State.READY,
+        "failure": None,
+        "attempts": 1,
+        "created_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "ready_at": None,
+        "has_head": True,
+        "has_embedding": True,
+        "photo_count": 4,
+        "sample": "Biscuit is on the grass.",
+        "announced": False,
+    }
+    return Concept(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def is_a_good_sentence(text: str) -> bool:
+    return 20 < len(text) < 2000 and "{" not in text and any(step in text.lower() for step in NEXT_STEP)
+
+
+def test_every_refusal_has_a_sentence_that_says_what_to_do_next():
+    assert set(replies.REFUSALS) == set(get_args(RefusalCode))
+    for code in get_args(RefusalCode):
+        assert is_a_good_sentence(replies.sentence(Refusal(code, **ANY_FACTS))), code
+
+
+def test_every_engine_error_has_a_sentence_that_says_what_to_do_next():
+    assert set(replies.ENGINE_ERRORS) == set(get_args(ErrorCode))
+    for code in get_args(ErrorCode):
+        assert is_a_good_sentence(replies.sentence(EngineError(code))), code
+        assert is_a_good_sentence(replies.failure_sentence(code)), code
+    assert replies.sentence(EngineError("not_ready")) != replies.sentence(EngineError("not_ready", {"why": "no weights"}))
+
+
+@pytest.mark.parametrize("kind", STORE_ERRORS)
+def test_every_store_error_has_a_sentence(kind):
+    assert is_a_good_sentence(replies.sentence(kind()))
+
+
+def test_the_engine_away_and_the_engine_slow_are_told_apart():
+    away, slow = replies.sentence(EngineUnreachable()), replies.sentence(EngineUnreachable(slow=True))
+    assert is_a_good_sentence(away) and is_a_good_sentence(slow) and away != slow
+
+
+def test_whatever_else_happens_has_a_sentence_without_its_text():
+    told = replies.sentence(ValueError("a secret from deep inside"))
+    assert is_a_good_sentence(told) and "secret" not in told
+
+
+def test_a_broken_off_training_and_an_unknown_failure_have_sentences():
+    assert "Try again" in replies.failure_sentence(LOST)
+    assert is_a_good_sentence(replies.failure_sentence("something new"))
+
+
+@pytest.mark.parametrize("stage", get_args(Stage))
+def test_every_stage_of_a_teach_can_be_shown(stage):
+    state = {"ready": State.READY, "failed": State.FAILED}.get(stage, State.TRAINING)
+    text = replies.progress(concept(state=state, failure="internal" if stage == "failed" else None), Progress(stage, 3, 12, "a dog"))
+    assert "Biscuit" in text and "None" not in text
+
+
+def test_the_bar_fills_up():
+    assert replies.bar(0, 0).startswith("▱")
+    assert replies.bar(6, 12).count("▰") == replies.BAR_CELLS // 2
+    assert replies.bar(99, 12).count("▰") == replies.BAR_CELLS
+
+
+def test_the_last_word_mentions_the_teacher_only():
+    for state, failure in ((State.READY, None), (State.FAILED, "no_face")):
+        text = replies.last_word(concept(state=state, failure=failure))
+        assert text.startswith("<@42> ") and text.count("<@") == 1
+
+
+def test_what_the_model_says_is_plain_text():
+    told = replies.quoted("**@everyone** <@1> [x](https://x.org)\n# big `code` ||y||")
+    assert "@everyone" not in told and "<@1>" not in told.replace("\\<", "") and "https://" not in told and "\n" not in told
+    for mark in "*`|[]#":
+        assert f"\\{mark}" in told
+    assert len(replies.quoted("x" * 9999)) == replies.TEXT_LIMIT
+
+
+def test_an_answer_says_who_was_recognised_how_surely_and_what_was_put_in():
+    seen = (
+        Recognised("Biscuit", "dog", 0.973, "embedding", learning=False),
+        Recognised("Milo", "cat", 0.8, "substitution", learning=True),
+        Recognised("Rex", "dog", 1.0, "substitution", learning=False),
+        Recognised("Tom", "cat", 0.6, "missing", learning=False),
+    )
+    text = replies.answer(Answer("Biscuit chases Milo.", "who is it?", seen))
+    assert "who is it?" in text and "Biscuit chases Milo." in text
+    assert "**Biscuit** recognised, 97 % sure\n" in text
+    assert "**Milo** recognised, 80 % sure; the name stands in for “cat” (still learning to say it)" in text
+    assert "**Rex** recognised, 99 % sure; the name stands in for “dog” (learned for another model)" in text
+    assert "**Tom** recognised, 60 % sure; not mentioned" in text
+    assert "Nobody" in replies.answer(Answer("a tree", None, ()))
+
+
+def test_privacy_counts_what_is_kept():
+    kept = Kept(2, 7, 3 * 1024 * 1024, 900, datetime(2026, 1, 1, tzinfo=UTC), ("Biscuit", "Milo"))
+    text = replies.privacy(kept)
+    assert all(part in text for part in ("2 concepts", "7 photos", "3.0 MB", "900 vectors", "Biscuit, Milo"))
+    assert "Nothing" in replies.privacy(Kept(0, 0, 0, 0, None))

@@ -1,0 +1,399 @@
+"""The trainer: what it does in which order, and that nothing accepted is lost, whoever goes away and whenever."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from bot_fakes import BLUE, GREEN, RED, VLM, FakeEngine, photo_of, refusal_of, sight_of_colour
+
+from bot.engine_client import EngineError
+from bot.sights import regions_of
+from bot.teaching import LOST, NOWHERE, Progress, Teacher, TrainerLimits, agreed_noun
+from concept_store.records import Concept, GuildId, Kind, NewConcept, NewPhoto, Scope, State, UserId
+from concept_store.store import ConceptStore
+
+ALICE, HERE = UserId(1), GuildId(100)
+SCOPE = Scope(ALICE, HERE)
+
+
+@dataclass
+class Listening:
+    """Remembers what it was told."""
+
+    told: list[tuple[str, Progress]] = field(default_factory=list)
+    ended: list[Concept] = field(default_factory=list)
+
+    async def progress(self, concept: Concept, progress: Progress) -> None:
+        self.told.append((concept.name, progress))
+
+    async def finished(self, concept: Concept) -> None:
+        self.ended.append(concept)
+
+    def stages(self, name: str = "Biscuit") -> list[str]:
+        return [progress.stage for told, progress in self.told if told == name]
+
+
+class Room:
+    """A trainer with its store and engine; `done` waits until nothing runs."""
+
+    def __init__(self, store: ConceptStore, engine: FakeEngine, **limits: Any):
+        self.store, self.engine, self.listener = store, engine, Listening()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.wakes: list[float] = []
+        self.now = 0.0
+        self.teacher = Teacher(
+            store, engine, self.listener, self.spawn, self.wakes.append, "worker", TrainerLimits(**limits), clock=lambda: self.now
+        )
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self.tasks.add(asyncio.get_running_loop().create_task(work))
+
+    async def done(self) -> None:
+        async with asyncio.timeout(10):
+            while self.tasks:
+                task = self.tasks.pop()
+                await task
+
+    async def run(self) -> None:
+        await self.teacher.wake()
+        await self.done()
+
+    async def killed(self) -> None:
+        """As far as the store can tell, what kill -9 leaves behind: a lease nobody renews."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.tasks.clear()
+
+
+async def taught(store: ConceptStore, name: str = "Biscuit", colour: tuple[int, int, int] = RED, noun: str = "dog", photos: int = 3) -> Concept:
+    new = NewConcept(name, Kind.PET, noun, ALICE, HERE, False, None)
+    pictures = [photo_of(colour, seed) for seed in range(photos)]
+    return await store.create_concept(new, [NewPhoto(data, b"small", str(at)) for at, data in enumerate(pictures)])
+
+
+@pytest.fixture
+def room(store, engine) -> Room:
+    return Room(store, engine)
+
+
+async def matched(store: ConceptStore, colour: tuple[int, int, int]) -> list[str]:
+    seen = regions_of(sight_of_colour(photo_of(colour, 99)))
+    return [match.concept.name for match in await store.match(SCOPE, [seen])]
+
+
+async def test_a_concept_goes_from_queued_to_ready(room):
+    concept = await taught(room.store)
+    await room.run()
+    learned = await room.store.concept(concept.id)
+    assert (learned.state, learned.sample) == (State.READY, "Biscuit on the grass.")
+    assert (await room.store.embedding(concept.id, VLM)).data == b"Biscuit:4"
+    assert room.listener.stages() == ["seeing"] * 3 + ["usable"] + ["learning"] * 5
+    assert [ended.name for ended in room.listener.ended] == ["Biscuit"]
+    assert await matched(room.store, RED) == ["Biscuit"]
+
+
+async def test_it_is_usable_before_it_is_learned(room):
+    room.engine.gate.clear()
+    concept = await taught(room.store)
+    await room.teacher.wake()
+    async with asyncio.timeout(5):
+        while "usable" not in room.listener.stages():
+            await asyncio.sleep(0.01)
+    assert (await room.store.concept(concept.id)).state is State.TRAINING
+    assert await matched(room.store, RED) == ["Biscuit"]
+    room.engine.gate.set()
+    await room.done()
+
+
+async def test_several_are_usable_while_one_learns_and_only_one_learns_at_a_time(room):
+    room.engine.gate.clear()
+    for name, colour in (("Red", RED), ("Green", GREEN), ("Blue", BLUE)):
+        await taught(room.store, name, colour)
+    await room.teacher.wake()
+    async with asyncio.timeout(10):
+        while {name for name, progress in room.listener.told if progress.stage == "usable" and progress.ahead} != {"Green", "Blue"}:
+            await asyncio.sleep(0.01)
+    assert await matched(room.store, RED) == ["Red"] and await matched(room.store, BLUE) == ["Blue"]
+    room.engine.gate.set()
+    await room.done()
+    assert room.engine.most_teaching == 1
+    assert [concept.state for concept in await room.store.known(SCOPE)] == [State.READY] * 3
+
+
+async def test_a_new_concept_and_its_neighbours_are_negatives_of_each_other(room):
+    red = await taught(room.store, "Red", RED)
+    await room.run()
+    before = await room.store.head(red.id, sight_of_colour(photo_of(RED)).encoder)
+    await taught(room.store, "Orange", (200, 120, 40))
+    await room.run()
+    new, refit = room.engine.fitted[1:]
+    assert (len(new.positives), len(new.negatives)) == (3, 3)
+    assert (refit.positives, refit.negatives) == (new.negatives, new.positives)
+    after = await room.store.head(red.id, before.encoder)
+    assert after is not None
+
+
+async def test_corrections_go_into_the_next_fit(room):
+    concept = await taught(room.store)
+    right, wrong = (regions_of(sight_of_colour(photo_of(colour, 50))) for colour in (RED, GREEN))
+    await room.store.add_correction(concept.id, [right], True, "d1")
+    await room.store.add_correction(concept.id, [wrong], False, "d2")
+    await room.run()
+    assert len(room.engine.fitted[0].positives) == 4
+    assert len(room.engine.fitted[0].corrections) == 1
+
+
+# -- the class noun
+async def test_a_noun_the_encoder_is_sure_of_is_kept_where_none_was_given(room):
+    room.engine.noun = "corgi"
+    concept = await taught(room.store, noun="")
+    await room.run()
+    assert (await room.store.concept(concept.id)).class_noun == "corgi"
+    assert room.engine.taught[0].class_noun == "corgi"
+
+
+async def test_the_teachers_own_noun_stays(room):
+    room.engine.noun = "corgi"
+    concept = await taught(room.store, noun="puppy")
+    await room.run()
+    assert (await room.store.concept(concept.id)).class_noun == "puppy"
+
+
+@pytest.mark.parametrize(
+    "kind, hints, photos, noun",
+    [("pet", ["dog", "dog", "fox"], 4, "pet"), ("pet", ["dog", "dog", "dog"], 4, "dog"), ("object", [], 3, "thing"), ("person", [], 1, "person")],
+)
+def test_the_kinds_own_word_stands_in_for_an_unsure_noun(kind, hints, photos, noun):
+    from collections import Counter
+
+    assert agreed_noun(kind, Counter(hints), photos) == noun
+
+
+# -- the engine goes away
+async def test_without_an_engine_the_concept_stays_queued_and_goes_on_when_it_is_back(room):
+    room.engine.down = True
+    concept = await taught(room.store)
+    await room.run()
+    assert (await room.store.concept(concept.id)).state is State.QUEUED
+    assert room.listener.told[-1][1] == Progress("waiting", reason="unreachable")
+    assert room.teacher.paused == "unreachable" and len(room.wakes) == 1
+
+    room.engine.down = False
+    await room.run()
+    assert room.engine.taught == []  # it is given time
+    room.now += room.wakes[0]
+    await room.run()
+    assert (await room.store.concept(concept.id)).state is State.READY
+    assert (await room.store.concept(concept.id)).attempts == 1
+
+
+async def test_the_pauses_grow_up_to_a_limit_and_shrink_after_success(room):
+    room.engine.down = True
+    await taught(room.store)
+    for _ in range(8):
+        await room.run()
+        room.now += 1000
+    assert [round(pause) for pause in room.wakes] == [2, 4, 8, 16, 32, 60, 60, 60]
+    room.engine.down = False
+    await room.run()
+    room.engine.down = True
+    await taught(room.store, "Milo", GREEN)
+    await room.run()
+    assert round(room.wakes[-1]) == 2
+
+
+@pytest.mark.parametrize("after", range(4))
+async def test_an_engine_killed_at_any_step_goes_on_from_the_last_part(room, after):
+    room.engine.break_after = after
+    concept = await taught(room.store)
+    await room.run()
+    assert (await room.store.concept(concept.id)).state is State.QUEUED
+    room.now += 1000
+    await room.run()
+    assert (await room.store.concept(concept.id)).state is State.READY
+    first, second = room.engine.taught
+    assert first.resume is None
+    assert second.resume == (base64.b64encode(f"Biscuit:{after}".encode()).decode() if after else None)
+    assert room.engine.calls.count("see") == 3 and room.engine.calls.count("fit") == 1  # not done twice
+
+
+@pytest.mark.parametrize("verb", ["see", "fit", "teach"])
+@pytest.mark.parametrize("code", ["busy", "not_ready", "other_vlm"])
+async def test_what_passes_is_waited_for(room, verb, code):
+    room.engine.refuse[verb] = EngineError(code)
+    concept = await taught(room.store)
+    await room.run()
+    assert (await room.store.concept(concept.id)).state is State.QUEUED
+    assert room.listener.told[-1][1].reason == code and room.listener.ended == []
+    room.engine.refuse.clear()
+    room.now += 1000
+    await room.run()
+    assert (await room.store.concept(concept.id)).state is State.READY
+
+
+async def test_models_that_are_still_loading_are_waited_for(room):
+    room.engine.ready = False
+    await taught(room.store)
+    await room.run()
+    assert room.listener.told[-1][1].reason == "not_ready" and "see" not in room.engine.calls
+
+
+@pytest.mark.parametrize("verb", ["see", "fit", "teach"])
+async def test_a_lasting_refusal_fails_the_concept_with_its_code(room, verb):
+    room.engine.refuse[verb] = refusal_of("no_face")
+    concept = await taught(room.store)
+    await room.run()
+    failed = await room.store.concept(concept.id)
+    assert (failed.state, failed.failure) == (State.FAILED, "no_face")
+    assert [ended.id for ended in room.listener.ended] == [concept.id]
+
+
+async def test_a_fault_of_ours_fails_the_concept_and_spares_the_next(room):
+    async def broken(request: object) -> None:
+        raise KeyError("surprise")
+
+    original, room.engine.fit = room.engine.fit, broken  # type: ignore[method-assign]
+    concept = await taught(room.store)
+    await room.run()
+    assert (await room.store.concept(concept.id)).failure == "internal"
+    room.engine.fit = original  # type: ignore[method-assign]
+    milo = await taught(room.store, "Milo", GREEN)
+    await room.run()
+    assert (await room.store.concept(milo.id)).state is State.READY
+
+
+async def test_what_breaks_off_every_time_is_given_up_and_can_be_tried_again(store, engine):
+    room = Room(store, engine, max_attempts=3)
+    concept = await taught(store)
+    for _ in range(4):
+        engine.break_after = 0
+        await room.run()
+        room.now += 1000
+    failed = await store.concept(concept.id)
+    assert (failed.state, failed.failure, len(engine.taught)) == (State.FAILED, LOST, 3)
+    engine.break_after = None
+    await store.retry(concept.id)
+    await room.run()
+    assert (await store.concept(concept.id)).state is State.READY
+
+
+# -- the bot goes away
+@pytest.mark.parametrize("verb", ["see", "fit", "teach"])
+async def test_a_bot_killed_at_any_moment_is_followed_by_one_that_goes_on(store, engine, verb):
+    """No release, no goodbye: the lease runs out, and the next process takes over where the store stands."""
+    hanging = asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        hanging.set()
+        await asyncio.sleep(60)
+
+    first = Room(store, engine, lease_s=0.2)
+    first.store = DeafStore(store)  # type: ignore[assignment]
+    first.teacher.store = first.store
+    if verb == "teach":
+        engine.gate.clear()
+    else:
+        original = getattr(engine, verb)
+        setattr(engine, verb, hang)
+    concept = await taught(store)
+    await first.teacher.wake()
+    async with asyncio.timeout(5):
+        while not hanging.is_set() and not engine.teaching:
+            await asyncio.sleep(0.01)
+    await first.killed()
+    assert (await store.concept(concept.id)).state is State.TRAINING  # still claimed by the dead
+    if verb == "teach":
+        engine.gate.set()
+    else:
+        setattr(engine, verb, original)
+    await asyncio.sleep(0.25)
+    second = Room(store, engine)
+    await second.run()
+    assert (await store.concept(concept.id)).state is State.READY
+    assert len(second.listener.ended) == 1
+
+
+class DeafStore:
+    """The store of a process that was killed: what it would have said at the end never arrives."""
+
+    def __init__(self, store: ConceptStore):
+        self._store = store
+
+    async def release(self, claim: object) -> None: ...
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+async def test_a_bot_that_is_stopped_gives_its_work_back_at_once(room):
+    room.engine.gate.clear()
+    concept = await taught(room.store)
+    await room.teacher.wake()
+    async with asyncio.timeout(5):
+        while not room.engine.teaching:
+            await asyncio.sleep(0.01)
+    await room.killed()
+    assert (await room.store.concept(concept.id)).state is State.QUEUED
+    assert room.engine.teaching == 0  # and it hung up
+
+
+async def test_the_lease_is_renewed_for_as_long_as_it_takes(store, engine):
+    room = Room(store, engine, lease_s=0.3)
+    engine.gate.clear()
+    await taught(store)
+    await room.teacher.wake()
+    await asyncio.sleep(0.8)
+    assert await store.claim_next("thief", 60) is None
+    engine.gate.set()
+    await room.done()
+    assert len(room.listener.ended) == 1
+
+
+# -- forgotten, renamed, changed meanwhile
+async def test_what_is_forgotten_while_it_learns_is_dropped_without_a_word(store, engine):
+    room = Room(store, engine, lease_s=0.3)
+    engine.gate.clear()
+    concept = await taught(store)
+    await room.teacher.wake()
+    async with asyncio.timeout(5):
+        while not engine.teaching:
+            await asyncio.sleep(0.01)
+    await store.delete_concept(concept.id)
+    await room.done()  # the next renewal notices, long before the engine is done
+    assert room.listener.ended == [] and engine.teaching == 0
+
+
+async def test_a_concept_renamed_while_it_learns_learns_its_new_name(room):
+    room.engine.gate.clear()
+    concept = await taught(room.store)
+    await room.teacher.wake()
+    async with asyncio.timeout(5):
+        while not room.engine.teaching:
+            await asyncio.sleep(0.01)
+    await room.store.rename_concept(concept.id, "Muffin")
+    room.engine.gate.set()
+    await room.done()
+    assert [request.name for request in room.engine.taught] == ["Biscuit", "Muffin"]
+    assert room.engine.taught[1].resume is None
+    assert [ended.name for ended in room.listener.ended] == ["Muffin"]
+
+
+async def test_after_the_engine_was_given_another_model_everything_is_learned_again_silently(room):
+    concept = await taught(room.store)
+    await room.run()
+    await room.teacher.relearn_outdated()
+    assert (await room.store.concept(concept.id)).state is State.READY
+    room.engine.vlm = "raven:1"
+    await room.teacher.relearn_outdated()
+    again = await room.store.concept(concept.id)
+    assert again.state is State.QUEUED and again.announce == NOWHERE
+    await room.run()
+    assert (await room.store.embedding(concept.id, "raven:1")).finished
+    await room.teacher.relearn_outdated()
+    assert (await room.store.concept(concept.id)).state is State.READY
