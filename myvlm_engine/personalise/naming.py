@@ -46,7 +46,7 @@ def describe(vlm: Vlm, view: View, concepts: Sequence[Fired], absent_names: Sequ
     # a name that is an ordinary word of the caption language ("Cookie") may only stand for its concept
     forbidden = tuple(n for n in absent_names if not any(mentions(c.name, n) for c in concepts))
     found = candidates(vlm, view, base, concepts, vectors, forbidden)
-    text = likeliest(vlm, view, most_complete(found, concepts), vectors)
+    text = likeliest(vlm, view, most_complete(found, concepts), concepts, vectors)
     return text, base, [NamedConcept(name=c.name, how=how_named(text, c)) for c in concepts]
 
 
@@ -86,13 +86,25 @@ def most_complete(found: Sequence[str], concepts: Sequence[Fired]) -> list[str]:
     return [f for f, n in zip(found, counts, strict=True) if n == max(counts)]
 
 
-def likeliest(vlm: Vlm, view: View, found: Sequence[str], vectors: torch.Tensor) -> str:
-    """The sentence with the lowest mean token cross-entropy."""
+def likeliest(vlm: Vlm, view: View, found: Sequence[str], concepts: Sequence[Fired], vectors: torch.Tensor) -> str:
+    """The sentence with the lowest mean token cross-entropy, as it stands with the embeddings and, with plain nouns for the
+    names, without them: an embedding that learned its teacher's sofa can't put every photo on it."""
     if len(found) == 1:
         return found[0]
+    none = torch.zeros(0, vlm.width)
     with torch.no_grad():
-        losses = vlm.losses([view], [Target(0, None, f) for f in found], vectors, "", attention=False)
-    return found[int(losses.cross_entropy.argmin())]
+        named = vlm.losses([view], [Target(0, None, f) for f in found], vectors, "", attention=False).cross_entropy
+        plain = vlm.losses([view], [Target(0, None, with_nouns(f, concepts)) for f in found], none, "", attention=False).cross_entropy
+    return found[int((named + plain).argmin())]
+
+
+def with_nouns(text: str, concepts: Sequence[Fired]) -> str:
+    """'Biscuit is asleep.' becomes 'A dog is asleep.'."""
+    for concept in concepts:
+        noun = opening_with(concept.class_noun)
+        text = re.sub(rf"^{re.escape(concept.name)}(?!\w)", noun, text)
+        text = re.sub(rf"(?<!\w){re.escape(concept.name)}(?!\w)", noun[:1].lower() + noun[1:], text)
+    return text
 
 
 def how_named(text: str, concept: Fired) -> str:

@@ -66,50 +66,57 @@ def learn_concept(
     for index in range(len(photos)):
         drafts.append(draft_captions(vlm, views[index], name, class_noun, captions[index] if index < len(captions) else ()))
         yield Progress("drafting", of=options.steps, sample=drafts[-1][0])
-    sentences = [drafts[i] for i in shows]  # every view says what its photo says
-    yield from _descend(vlm, views, len(photos), sentences, name, resume, seed, options)
+    lesson = Lesson(views, len(photos), [drafts[i] for i in shows], name)
+    yield from descend(vlm, lesson, start(vlm, name, class_noun, resume, seed), seed, options)
 
 
-def _descend(
-    vlm: Vlm, views: list[View], photos: int, sentences: list[list[str]], name: str, resume: np.ndarray | None, seed: int, options: Options
-) -> Iterator[Progress]:
-    rng = random.Random(seed)
-    e = start(vlm, name, resume, seed).requires_grad_(True)
+@dataclass(frozen=True)
+class Lesson:
+    """What is learned from: every view and what may be said of it."""
+
+    views: list[View]  # the photos themselves, then their augmented copies
+    photos: int  # how many of the views are photos
+    sentences: list[list[str]]  # per view: every view says what its photo says
+    name: str
+
+
+def descend(vlm: Vlm, lesson: Lesson, start: torch.Tensor, seed: int, options: Options) -> Iterator[Progress]:
+    """AdamW on e from `start` (K, D); keeps the best e seen and stops early when every view is surely named."""
+    rng, e = random.Random(seed), start.clone().requires_grad_(True)
     optimiser = torch.optim.AdamW([e], lr=options.rate, weight_decay=options.weight_decay)
-    best, best_score, sample = e.detach().clone(), -1.0, sentences[0][0]
+    best, best_score, sample = start, -1.0, lesson.sentences[0][0]
     for step in range(1, options.steps + 1):
-        loss = update(vlm, optimiser, e, draw(views, sentences, rng, options), views, name, options)
-        named = False
+        loss, sure = update(vlm, optimiser, e, lesson, draw(lesson, rng, options), options), False
         if step % options.check_every == 0 or step == options.steps:
-            score, named = judge(vlm, views, sentences, e.detach(), name, options)
+            score, sure = judge(vlm, lesson, e.detach(), options)
             if score > best_score:
                 best, best_score = e.detach().clone(), score
-                sample = generate(vlm, views[step // options.check_every % photos], None, best, Decoding(beams=1))
+                sample = generate(vlm, lesson.views[step // options.check_every % lesson.photos], None, best, Decoding(beams=1))
         yield Progress("learning", step, options.steps, loss, sample, best.numpy())
-        if named and options.early_stop:
+        if sure and options.early_stop:
             break
     yield Progress("done", options.steps, options.steps, None, sample, best.numpy())
 
 
-def start(vlm: Vlm, name: str, resume: np.ndarray | None, seed: int) -> torch.Tensor:
-    """(K, D) where learning starts: what an earlier run left, the name's own word vectors, or chance (the paper: uniform 0..1)."""
+def start(vlm: Vlm, name: str, class_noun: str, resume: np.ndarray | None, seed: int) -> torch.Tensor:
+    """(K, D) where learning starts: what an earlier run left, what the family suggests, or chance (the paper: uniform 0..1)."""
     if resume is not None:
         return torch.from_numpy(np.array(resume, dtype=np.float32))
-    vector = vlm.starting_vector(name)
-    if vector is None:
-        vector = torch.rand(vlm.width, generator=torch.Generator().manual_seed(seed))
-    return torch.nn.functional.normalize(vector.float(), dim=-1)[None] * vlm.embedding_norm
+    vectors = vlm.starting_vectors(name, class_noun)
+    if vectors is None:
+        vectors = torch.rand(1, vlm.width, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.normalize(vectors.float(), dim=-1) * vlm.embedding_norm
 
 
-def draw(views: Sequence[View], sentences: Sequence[Sequence[str]], rng: random.Random, options: Options) -> list[Target]:
+def draw(lesson: Lesson, rng: random.Random, options: Options) -> list[Target]:
     """One step's targets: a few views, one of their sentences each."""
-    chosen = rng.sample(range(len(views)), min(options.views_per_step, len(views)))
-    return [Target(v, None, rng.choice(list(sentences[v]))) for v in chosen]
+    chosen = rng.sample(range(len(lesson.views)), min(options.views_per_step, len(lesson.views)))
+    return [Target(v, None, rng.choice(lesson.sentences[v])) for v in chosen]
 
 
-def update(vlm: Vlm, optimiser, e: torch.Tensor, targets: list[Target], views: Sequence[View], name: str, options: Options) -> float:
+def update(vlm: Vlm, optimiser, e: torch.Tensor, lesson: Lesson, targets: list[Target], options: Options) -> float:
     """One descent step on e; returns the loss."""
-    losses = vlm.losses(views, targets, e, name, attention=options.regulariser > 0)
+    losses = vlm.losses(lesson.views, targets, e, lesson.name, attention=options.regulariser > 0)
     loss = losses.cross_entropy.mean() + options.regulariser * losses.attention.mean()
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
@@ -119,12 +126,10 @@ def update(vlm: Vlm, optimiser, e: torch.Tensor, targets: list[Target], views: S
 
 
 @torch.no_grad()
-def judge(
-    vlm: Vlm, views: Sequence[View], sentences: Sequence[Sequence[str]], e: torch.Tensor, name: str, options: Options
-) -> tuple[float, bool]:
+def judge(vlm: Vlm, lesson: Lesson, e: torch.Tensor, options: Options) -> tuple[float, bool]:
     """How good e is over all views: (score, whether every view names the concept surely). The score weighs the name's
     probability and the likelihood of the whole caption, so that naming never wins by forgetting the photo."""
-    targets = [Target(v, None, sentences[v][0]) for v in range(len(views))]
-    found = vlm.losses(views, targets, e, name, attention=False)
+    targets = [Target(v, None, sentences[0]) for v, sentences in enumerate(lesson.sentences)]
+    found = vlm.losses(lesson.views, targets, e, lesson.name, attention=False)
     score = float(found.name_probability.mean() + (-found.cross_entropy).exp().mean())
     return score, float(found.name_probability.min()) >= options.name_probability

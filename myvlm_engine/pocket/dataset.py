@@ -22,6 +22,7 @@ CAPTION_PROMPT = "Describe this photo."
 TOKENS = 26
 COLOURS = ["black", "white", "red", "blue", "green", "yellow", "brown", "orange", "pink", "purple", "gray", "grey", "tan", "golden"]
 NUMBERS = ["two", "three", "four", "five", "six"]
+PLACES = "snow|water|grass|beach|street|pool|field|park|sand|road|ocean|lake|woods|river|forest|mountain|sidewalk"
 ANIMALS = ["dog", "cat", "horse", "bird", "cow", "sheep", "bear", "elephant"]
 
 

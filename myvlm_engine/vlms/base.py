@@ -62,8 +62,8 @@ class Vlm(Protocol):
     def views(self, images: Sequence[Image.Image]) -> list[View]:
         """Runs the vision tower once over RGB images."""
 
-    def starting_vector(self, text: str) -> torch.Tensor | None:
-        """(width,) a good point to start learning `text` from, or None where the family has none."""
+    def starting_vectors(self, name: str, class_noun: str) -> torch.Tensor | None:
+        """(K, width) a good point to start learning from, or None where the family has none."""
 
     def losses(self, views: Sequence[View], targets: Sequence[Target], concepts: torch.Tensor, identifier: str, attention: bool) -> Losses:
         """Differentiable in `concepts` and in nothing else."""

@@ -16,6 +16,7 @@ from PIL import Image
 from ..pocket.dataset import CAPTION_PROMPT
 from ..pocket.projector import Projector
 from ..pocket.prompts import END, answer_opening, prefix_texts
+from ..pocket.slots import slot_text
 from ..pocket.tree import Batch, Tree, collate, encode, grow_tree
 from ..pocket.vision import VisionTower, imagenet_names, square_pixels, tags_of
 from ..pocket.weights import SHIPPED, file_hash, load_merged_lm, load_trained
@@ -65,9 +66,9 @@ class PocketVlm:
         """Norm matching: every vector at the visual tokens' norm."""
         return F.normalize(concepts, dim=-1) * self.embedding_norm
 
-    def starting_vector(self, text: str) -> torch.Tensor:
-        """The mean word embedding of the text's tokens."""
-        return self._embed(encode(self.tokenizer, " " + text)).mean(0).detach().clone()
+    def starting_vectors(self, name: str, class_noun: str) -> torch.Tensor:
+        """The word vectors of noun and name: what the model practised with in its slot (pocket/slots.py)."""
+        return self._embed(encode(self.tokenizer, slot_text(class_noun, name))).detach().clone()
 
     # -- learning
     def losses(self, views: Sequence[View], targets: Sequence[Target], concepts: torch.Tensor, identifier: str, attention: bool) -> Losses:
