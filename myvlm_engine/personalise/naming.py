@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -107,7 +107,7 @@ def with_nouns(text: str, concepts: Sequence[Fired]) -> str:
     return text
 
 
-def how_named(text: str, concept: Fired) -> str:
+def how_named(text: str, concept: Fired) -> Literal["embedding", "substitution", "missing"]:
     if not mentions(text, concept.name):
         return "missing"
     return "substitution" if concept.embedding is None else "embedding"

@@ -54,11 +54,12 @@ def mentions(text: str, phrase: str) -> bool:
 def put_name(text: str, class_noun: str, name: str, keep: Iterable[str] = ()) -> str | None:
     """`text` with the first phrase that means the class replaced by `name`; None when no such phrase is there.
     Phrases inside names of `keep` (concepts already named) are left alone."""
+    kept = [m.span() for k in keep for m in re.finditer(re.escape(k), text, re.IGNORECASE)]
     for word in words_for(class_noun):
         noun = re.escape(word)
         phrase = rf"\b(?:{ARTICLES})\s+(?:{_ADJECTIVE}\s+){{0,4}}?{noun}\b|\b{noun}\b"
         for match in re.finditer(phrase, text, re.IGNORECASE):
-            if not any(k.lower() in match.group(0).lower() for k in keep):
+            if not any(match.start() < end and start < match.end() for start, end in kept):
                 return tidy(text[: match.start()] + name + text[match.end() :])
     return None
 

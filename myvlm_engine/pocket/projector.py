@@ -5,6 +5,8 @@ Knows shapes and formulas only; where weights lie is `weights.py`, how they are 
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -23,6 +25,10 @@ class Projector(nn.Module):
     A two-layer perceptron per token (as in LLaVA-1.5), a learned position, and one bidirectional transformer layer:
     the LM reads visual tokens causally, so without it the first cells couldn't know of the last.
     """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+    embedding_norm: torch.Tensor
 
     def __init__(self, embedding_norm: float = 3.2, dropout: float = 0.1, tokens: int = 26, hidden: int = 1024):
         super().__init__()
@@ -77,5 +83,5 @@ def merge_lora(lm: nn.Module, lora: dict[str, torch.Tensor]) -> None:
     """Adds the low-rank updates to the plain weights of `lm` in place: W += scale * B A. Errors: KeyError on a foreign name."""
     for name, a in lora.items():
         if name.endswith(".a"):
-            layer = lm.get_submodule(name[:-2])
+            layer = cast(nn.Linear, lm.get_submodule(name[:-2]))
             layer.weight += (LORA_SCALE * lora[name[:-2] + ".b"].float() @ a.float()).to(layer.weight.dtype)

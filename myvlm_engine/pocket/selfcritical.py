@@ -25,7 +25,7 @@ class CiderReward:
     """CIDEr-D of one caption against a photo's references, with document frequencies of the training captions."""
 
     def __init__(self, references: dict[int, list[str]]):
-        self.documents = Counter()
+        self.documents: Counter = Counter()
         self.grams = {i: [_grams(words(r)) for r in refs] for i, refs in references.items()}
         for refs in self.grams.values():
             self.documents.update({gram for r in refs for gram in r})
@@ -33,7 +33,7 @@ class CiderReward:
         self.vectors = {i: [self._vector(g) for g in refs] for i, refs in self.grams.items()}
 
     def _vector(self, grams: Counter):
-        vector = [{} for _ in range(4)]
+        vector: list[dict] = [{} for _ in range(4)]
         for gram, count in grams.items():
             vector[len(gram) - 1][gram] = count * (self.log_count - math.log(max(1.0, self.documents[gram])))
         norms = [math.sqrt(sum(v * v for v in part.values())) for part in vector]

@@ -121,7 +121,8 @@ class Loader:
 
     def _tree(self, i: int, rng: random.Random) -> Tree:
         tags = self.features.tags[i] if rng.random() > 0.15 else []
-        example, slots = self.examples[i], []
+        example = self.examples[i]
+        slots: list[Slot] = []
         answers = sample_answers(example, rng)
         if rng.random() < NAMED_SHARE.get(example.source, 0.0):
             label = example.answers.get("What is in this photo?", [""])[0].split(" ", 1)[-1]
