@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from ..errors import WrongFingerprint
-from ..records import ConceptId, Match
+from ..records import ConceptId, Match, Regions
 from ..store import ConceptStore
 from .samples import (
     ANNA,
@@ -49,6 +50,7 @@ class MatchesContract(Contract):
         await store.save_head(await claim(store), head(0))
         assert await store.match(scope(), []) == []
         assert await store.match(scope(), [seen()]) == []
+        assert await store.match(scope(), [Regions(ENCODER, np.zeros((0, 0), np.float16), ())]) == []
         assert await store.match(scope(), [seen(3)]) == []
 
     async def test_a_concept_is_matched_from_its_head_on_and_by_its_newest(self, store: ConceptStore) -> None:

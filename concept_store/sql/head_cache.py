@@ -28,11 +28,9 @@ class ScopeHeads:
     def scores(self, sights: Sequence[Regions]) -> list[tuple[ConceptId, Scored]]:
         """Of heads that can be compared with these sights of one photo. Errors: WrongFingerprint."""
         for sight in sights:
-            width = self.widths.get(sight.encoder)
-            if width is not None and width != sight.vectors.shape[-1]:
-                raise WrongFingerprint(
-                    f"Heads of {sight.encoder} have {width} numbers a vector; the photo's have {sight.vectors.shape[-1]}."
-                )
+            expected, found = self.widths.get(sight.encoder), sight.vectors.shape[-1]
+            if len(sight.vectors) and expected not in (None, found):
+                raise WrongFingerprint(f"Heads of {sight.encoder} have {expected} numbers a vector; the photo's have {found}.")
         return [(self.concept_ids[scored.index], scored) for scored in match_stacked(self.stacked, sights)]
 
 
