@@ -25,7 +25,7 @@ class Stage:
     engine: Process
     bot: Process
     engine_url: str
-    folder: Path
+    patience_s: float = 60.0  # for one answer; a real model on a busy machine takes long
 
     async def teach(self, name: str = "Zippy", seeds: range = range(4), **options: object) -> None:
         """/teach with a photo for each seed, as the server's first member; back as soon as the bot has acknowledged it."""
@@ -36,7 +36,7 @@ class Stage:
         """/describe, and the words of its reply."""
         before = len(self.wire.texts())
         await self.wire.member.slash(self.wire.channel, "describe", photo=("new.jpg", photo))
-        return await self.wire.next_reply(before, within_s=60)
+        return await self.wire.next_reply(before, within_s=self.patience_s)
 
     async def describe_toy(self) -> str:
         return await self.describe(toy_photo(99))
@@ -63,7 +63,14 @@ async def on_stage(folder: Path, stub: Mapping[str, str] | None = None, real_eng
     async with AsyncExitStack() as stack:
         wire = await stack.enter_async_context(open_wire())
         engine = await stack.enter_async_context(process(command, stub or {}, folder, "engine"))
-        environ = {**wire.environ, **QUICK, "MYVLM_ENGINE__URL": url, "MYVLM_STORE__URL": f"sqlite:///{folder}/store.sqlite3"}
+        patience_s = 60.0 if not real_engine else 400.0
+        environ = {
+            **wire.environ,
+            **QUICK,
+            "MYVLM_ENGINE__TIMEOUT_S": str(patience_s),
+            "MYVLM_ENGINE__URL": url,
+            "MYVLM_STORE__URL": f"sqlite:///{folder}/store.sqlite3",
+        }
         bot = await stack.enter_async_context(process([*MYVLM, "bot"], environ, folder, "bot"))
         await asyncio.gather(wire.connected(), until_healthy(url, within_s=180))
-        yield Stage(wire, engine, bot, url, folder)
+        yield Stage(wire, engine, bot, url, patience_s)
