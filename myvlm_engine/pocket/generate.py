@@ -9,8 +9,14 @@ from __future__ import annotations
 import torch
 
 
+def pick(logits: torch.Tensor, top_k: int) -> torch.Tensor:
+    """(B,) the next tokens: the likeliest for top_k = 1, else drawn among the top_k likeliest."""
+    best = logits.topk(top_k, dim=-1)
+    return best.indices.gather(1, torch.multinomial(best.values.softmax(-1), 1))[:, 0]
+
+
 @torch.no_grad()
-def decode(lm, embeds: torch.Tensor, lengths: torch.Tensor, stop: int, steps: int = 24, samples: int = 1, temperature: float = 0.0):
+def decode(lm, embeds: torch.Tensor, lengths: torch.Tensor, stop: int, steps: int = 24, samples: int = 1, top_k: int = 1):
     """`embeds` (B, T, D) right-padded prompts of `lengths` (B,). Returns token ids (B * samples, <= steps), `stop` where ended.
 
     Prompts are moved to the left end of padding, so that all sequences continue at the same index.
@@ -29,7 +35,7 @@ def decode(lm, embeds: torch.Tensor, lengths: torch.Tensor, stop: int, steps: in
     ended = torch.zeros(len(logits), dtype=torch.bool)
     rows = []
     for step in range(steps):
-        token = logits.argmax(-1) if temperature == 0 else torch.multinomial((logits / temperature).softmax(-1), 1)[:, 0]
+        token = pick(logits, top_k)
         token = torch.where(ended, stop, token)
         rows.append(token)
         ended |= token == stop

@@ -209,11 +209,13 @@ def train_cross_entropy(run: Run, loader: Loader, steps: int, validate, save_eve
             run.model.train()
 
 
-def main(photos: Path, work: Path, steps: int = 1100, batch: int = 16, seed: int = 0, stage: str = "xe", scst_steps: int = 300) -> None:
+def main(photos: Path, work: Path, steps: int = 600, batch: int = 16, seed: int = 0, stage: str = "xe", scst_steps: int = 250) -> None:
+    """Stages in this order: xe (cross-entropy), scst (self-critical), ship (writes the package's weights)."""
     from .selfcritical import train_self_critical
     from .validate import caption_scores
 
-    torch.set_num_threads(max(1, torch.get_num_threads()))
+    if stage == "ship":
+        return ship(work)
     examples = load_examples(photos)
     features = cache_features(examples, work / "features")
     model = Model(seed)
@@ -226,8 +228,19 @@ def main(photos: Path, work: Path, steps: int = 1100, batch: int = 16, seed: int
         train_cross_entropy(run, loader, steps, lambda: caption_scores(model, examples, features, limit=200))
     else:
         load_parameters(model, torch.load(work / "xe.pt", weights_only=True)["parameters"])
-        run = Run(work, model, "scst", {"projector": 5e-5, "lora": 5e-5}, decay=0.0)
+        run = Run(work, model, "scst", {"projector": 1e-4, "lora": 1e-4}, decay=0.0)
         train_self_critical(run, loader, examples, features, scst_steps, lambda: caption_scores(model, examples, features, limit=200))
+    return None
+
+
+def ship(work: Path) -> None:
+    """Packs the newest finished stage as the package's safetensors; float16, a note of where it comes from in the header."""
+    from .weights import SHIPPED, pack
+
+    stage = "scst" if (work / "scst.pt").exists() else "xe"
+    state = torch.load(work / f"{stage}.pt", weights_only=True)
+    pack(state["parameters"], SHIPPED, {"format": "pt", "stage": stage, "steps": str(state["step"])})
+    print(f"{SHIPPED}: {stage}, step {state['step']}, {SHIPPED.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":
