@@ -20,7 +20,6 @@ from .prompts import END
 from .train import Loader, Model, Run, root_of
 from .tree import collate, grow_tree
 
-
 SAMPLED_TOP_K = 10  # label smoothing left a little probability on all 49,152 tokens; drawn from all, one in twenty was noise
 
 

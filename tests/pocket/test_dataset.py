@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from myvlm_engine.pocket.dataset import CAPTION_PROMPT, load_examples, questions_from, tidy  # noqa: E402
+from myvlm_engine.pocket.dataset import CAPTION_PROMPT, load_examples, questions_from, tidy
 
 
 def test_questions_need_two_captions_that_agree():

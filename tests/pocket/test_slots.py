@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from myvlm_engine.pocket.slots import Slot, name_subjects, nouns_in, random_name, slot_text  # noqa: E402
+from myvlm_engine.pocket.slots import Slot, name_subjects, nouns_in, random_name, slot_text
 
 PROMPT = "Describe."
 CAPTIONS = ["A black dog runs.", "The dog is running on grass.", "A man throws a ball to a dog."]
