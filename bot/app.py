@@ -71,17 +71,18 @@ class Tree(app_commands.CommandTree["MyVlmBot"]):
 class MyVlmBot(discord.Client):
     """One server process of the bot."""
 
-    def __init__(self, settings: Settings, store: ConceptStore, engine: Engine, *, people_allowed: bool = False):
+    def __init__(self, settings: Settings, store: ConceptStore, engine: Engine, *, people_allowed: bool = False, tick_s: float = TICK_S):
         intents = discord.Intents.none()
         intents.guilds = True  # nothing privileged: no members, no message content
         super().__init__(intents=intents, allowed_mentions=discord.AllowedMentions.none())
-        self.settings, self.store, self.engine, self.people_allowed = settings, store, engine, people_allowed
+        self.settings, self.store, self.engine = settings, store, engine
+        self.people_allowed, self.tick_s = people_allowed, tick_s
         photos = settings.photos
         self.reader = PhotoReader(PhotoLimits(photos.max_bytes, photos.max_pixels, photos.side_px))
         self.answerer = Answerer(store, engine)
         self.pressed = PRESSED
         self.progress = ProgressReplies(self, store, self.spawn, settings.teaching.progress_every_s)
-        self.teacher = Teacher(store, engine, self.progress, self.spawn, self._wake_later, _worker_name(), _limits(settings))
+        self.teacher = Teacher(store, engine, self.progress, self.spawn, _worker_name(), _limits(settings))
         self.scheduler = AsyncIOScheduler(timezone=UTC)
         self.tree = Tree(self)
         for command in COMMANDS:
@@ -93,7 +94,7 @@ class MyVlmBot(discord.Client):
         self.add_dynamic_items(Button)
         await self._sync_commands()
         self.scheduler.start()
-        self.scheduler.add_job(self._tick, "interval", seconds=TICK_S, coalesce=True, misfire_grace_time=None)
+        self.scheduler.add_job(self._tick, "interval", seconds=self.tick_s, coalesce=True, misfire_grace_time=None)
         self.spawn(self._tick())
 
     async def on_ready(self) -> None:
@@ -130,9 +131,6 @@ class MyVlmBot(discord.Client):
             await self.teacher.wake()
         except StoreError as error:
             log.error("store_failed", error=str(error))
-
-    def _wake_later(self, after_s: float) -> None:
-        asyncio.get_running_loop().call_later(after_s, lambda: self.is_closed() or self.spawn(self.teacher.wake()))
 
     # -- commands
     async def _sync_commands(self) -> None:

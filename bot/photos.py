@@ -83,13 +83,13 @@ class PhotoReader:
         self.limits = limits
         self._free = asyncio.Semaphore(at_once)
 
-    async def read(self, data: bytes, which: int = 1) -> Photo:
-        """`which` is the number of the upload, for the sentence. Errors: Refusal."""
+    async def read(self, data: bytes, which: int = 0) -> Photo:
+        """`which` is the number of the upload where there are several (from 1), for the sentence. Errors: Refusal."""
         async with self._free:
             return await asyncio.to_thread(read_photo, data, self.limits, which)
 
 
-def read_photo(data: bytes, limits: PhotoLimits, which: int = 1) -> Photo:
+def read_photo(data: bytes, limits: PhotoLimits, which: int = 0) -> Photo:
     """Errors: Refusal empty_file, too_many_bytes, too_many_pixels, unsupported_format, not_a_picture, broken_picture."""
     if not data:
         raise Refusal("empty_file", which=which)

@@ -7,7 +7,6 @@ message. The last word is a message of its own, because edits notify nobody: it 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,10 +47,9 @@ class ProgressReplies:
         store: ConceptStore,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         every_s: float = 2.0,
-        clock: Callable[[], float] = time.monotonic,
     ):
         self.client, self.store, self.every_s = client, store, every_s
-        self._spawn, self._clock = spawn, clock
+        self._spawn = spawn
         self._replies: dict[ConceptId, Reply] = {}
         self._announcing: set[ConceptId] = set()
 
@@ -66,7 +64,7 @@ class ProgressReplies:
         reply.latest = concept, progress
         if waiting:
             return  # the one that waits will show this
-        wait_s = reply.last_edit + self.every_s - self._clock()
+        wait_s = reply.last_edit + self.every_s - asyncio.get_running_loop().time()
         if wait_s > 0:
             self._spawn(self._later(reply, wait_s))
         else:
@@ -117,7 +115,7 @@ class ProgressReplies:
     async def _edit(self, reply: Reply, concept: Concept, progress: Progress | None) -> None:
         """`progress` None: the concept is gone."""
         async with reply.editing:  # edits arrive in order
-            reply.last_edit, reply.shown = self._clock(), progress
+            reply.last_edit, reply.shown = asyncio.get_running_loop().time(), progress
             try:
                 await self._send(reply, concept, await self._message(reply, concept, progress))
             except (*UNSENT, NotFound) as error:  # deleted, out of sight or out of reach: the last word is still said

@@ -30,8 +30,8 @@ ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "
 
 # -- refusals: one sentence a code
 def _which(facts: Facts) -> str:
-    number = facts.get("which", 1)
-    return f"Photo {number}" if facts.get("photos", 1) != 1 or number != 1 else "This file"
+    """`which` counts from 1 where there are several photos."""
+    return f"Photo {facts['which']}" if facts.get("which") else "This file"
 
 
 REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
@@ -47,7 +47,7 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
     ),
     "broken_picture": lambda f: f"{_which(f)} is damaged or was cut off on the way. Open it on your device, save it again and send that.",
     "unsupported_format": lambda f: f"{_which(f)} is {f['found']}, which I can't read. Save it as JPEG or PNG and send that.",
-    "download_failed": lambda f: f"Discord didn't hand me {_which(f).lower()}. Nothing was changed; please send it again.",
+    "download_failed": lambda f: f"Discord didn't hand me {_which(f)[0].lower()}{_which(f)[1:]}. Nothing was changed; please send it again.",
     "same_photo": lambda f: (
         f"All {f['photos']} photos are the same picture, and from one view I learn badly. Send 3–5 **different** photos: other sides, "
         "places and light. If you have just one, send it once."

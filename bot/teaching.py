@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -71,7 +70,7 @@ class TrainerLimits:
 
 
 class Teacher:
-    """`spawn` starts background work; `wake_later` calls `wake` once, after so many seconds."""
+    """`spawn` starts background work and cancels it when the bot ends."""
 
     def __init__(
         self,
@@ -79,18 +78,16 @@ class Teacher:
         engine: Engine,
         listener: Listener,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
-        wake_later: Callable[[float], object],
         worker: str,
         limits: TrainerLimits = TrainerLimits(),
-        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ):
         self.store, self.engine, self.listener, self.worker, self.limits = store, engine, listener, worker, limits
-        self._spawn, self._wake_later, self._clock = spawn, wake_later, clock
+        self._spawn, self._sleep = spawn, sleep
         self._workers = 0
         self._models: tuple[str, ...] = ()  # the engine's fingerprints when they were last compared with the store's
         self._pause_s = limits.first_pause_s
-        self._paused_until = float("-inf")
-        self._paused_for = ""
+        self.paused: str | None = None  # why nothing is begun at the moment ("unreachable" or an engine's code)
         self._learning = asyncio.Lock()  # the engine learns one embedding at a time
         self._line: list[ConceptId] = []  # fitted, waiting to learn or learning
         self._broken_off: Counter[ConceptId] = Counter()
@@ -119,11 +116,6 @@ class Teacher:
             await self.store.retry(concept.id, NOWHERE)
         self._models = models
 
-    @property
-    def paused(self) -> str | None:
-        """Why nothing is begun at the moment ("unreachable" or an engine's code), while the engine is given time."""
-        return self._paused_for if self._clock() < self._paused_until else None
-
     async def _work(self) -> None:
         try:
             while not self.paused and (claim := await self.store.claim_next(self.worker, self.limits.lease_s)):
@@ -134,12 +126,17 @@ class Teacher:
             self._workers -= 1
 
     def _pause(self, reason: str) -> None:
+        """Gives the engine time, longer each time."""
         if self.paused:
             return  # another worker has just found the same
-        self._paused_for = reason
-        self._paused_until = self._clock() + self._pause_s
-        self._wake_later(self._pause_s + 0.01)
+        self.paused = reason
+        self._spawn(self._resume_after(self._pause_s))
         self._pause_s = min(2 * self._pause_s, self.limits.longest_pause_s)
+
+    async def _resume_after(self, pause_s: float) -> None:
+        await self._sleep(pause_s)
+        self.paused = None
+        await self.wake()
 
     # -- one training, from its claim to its end
     async def _train(self, lease: Lease) -> None:

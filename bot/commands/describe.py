@@ -46,7 +46,7 @@ async def describe_message(interaction: Interaction, message: discord.Message) -
             raise Refusal("message_without_photo")
         await interaction.response.defer(thinking=True, ephemeral=True)
         for which, picture in enumerate(pictures, 1):
-            answer = await described(interaction, picture, None, which)
+            answer = await described(interaction, picture, None, which if len(pictures) > 1 else 0)
             if which == 1:
                 await reply(interaction, answer)
             else:
@@ -54,12 +54,12 @@ async def describe_message(interaction: Interaction, message: discord.Message) -
 
 
 async def look(interaction: Interaction, photo: discord.Attachment, question: str | None, private: bool) -> None:
-    refuse_size(photo.size, interaction.client.reader.limits.max_bytes, which=1)
+    refuse_size(photo.size, interaction.client.reader.limits.max_bytes, which=0)
     await interaction.response.defer(thinking=True, ephemeral=private)
     await reply(interaction, await described(interaction, photo, question))
 
 
-async def described(interaction: Interaction, attachment: discord.Attachment, question: str | None, which: int = 1) -> views.Message:
+async def described(interaction: Interaction, attachment: discord.Attachment, question: str | None, which: int = 0) -> views.Message:
     bot = interaction.client
     photo = await read_attachment(bot.reader, attachment, which)
     answer = await bot.answerer.answer(photo, scope_of(interaction), question)

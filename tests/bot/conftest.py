@@ -11,6 +11,7 @@ import simcord
 from bot_fakes import FakeEngine, test_settings
 
 from bot.app import MyVlmBot
+from bot.teaching import TrainerLimits
 from concept_store.store import ConceptStore, open_store
 
 
@@ -43,15 +44,23 @@ def engine() -> FakeEngine:
     return FakeEngine()
 
 
+def make_bot(store: ConceptStore, engine: FakeEngine, **options: Any) -> MyVlmBot:
+    """SimCord waits in real time for timers that are due within its settle timeout, so the bot's own are far beyond it."""
+    made = MyVlmBot(test_settings(), store, engine, tick_s=7200, **options)
+    made.teacher.limits = TrainerLimits(lease_s=7200, first_pause_s=120, longest_pause_s=120)
+    made.teacher._pause_s = 120
+    return made
+
+
 @pytest.fixture
 def bot(store: ConceptStore, engine: FakeEngine) -> MyVlmBot:
-    return MyVlmBot(test_settings(), store, engine)
+    return make_bot(store, engine)
 
 
 @pytest.fixture
 async def env(bot: MyVlmBot) -> AsyncIterator[simcord.Env]:
     """A fixture of its own: SimCord's plugin sets the test's clock by the Env it finds among the fixtures."""
-    running = simcord.Env(bot, settle_timeout=10.0)
+    running = simcord.Env(bot, settle_timeout=60.0)
     await running.start()
     yield running
     await running.shutdown()
@@ -82,3 +91,9 @@ def texts(components: Any) -> Iterator[str]:
 @pytest.fixture
 def read() -> Any:
     return words
+
+
+@pytest.fixture
+def new_bot(store: ConceptStore, engine: FakeEngine) -> Any:
+    """Another process's bot, on the same store and engine."""
+    return lambda **options: make_bot(store, engine, **options)
