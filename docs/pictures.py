@@ -6,7 +6,6 @@ Teaches Chelsea, a cat by Stéfan van der Walt (CC0, in scikit-image's wheel), w
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 import tempfile
 from pathlib import Path
@@ -17,9 +16,8 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "tests"))
 
 from support.browser import Person, person_at  # noqa: E402
-from support.processes import MYVLM, process, until  # noqa: E402
+from support.processes import MYVLM, page_address, process  # noqa: E402
 
-ADDRESS = re.compile(r"^http://127\.0\.0\.1:\d+/\S*$", re.MULTILINE)
 WITHIN_S = 900
 CROPS = ((0, 0, 451, 300), (60, 0, 360, 300), (20, 20, 320, 280), (110, 10, 430, 300), (0, 0, 400, 270))  # pixels of a 451 × 300 photo
 
@@ -40,12 +38,11 @@ def views(folder: Path) -> list[Path]:
 
 async def take(folder: Path) -> None:
     photos = views(folder)
-    async with process([*MYVLM, "try", "--no-browser"], {}, folder, "try") as program:
-        await until(lambda: ADDRESS.search(program.said()), 60, "the address")
-        found = ADDRESS.search(program.said())
-        assert found
-        async with person_at(found.group(), 1000, 960) as person:
-            await teach_and_describe(person, photos)
+    async with (
+        process([*MYVLM, "try", "--no-browser"], {}, folder, "try") as program,
+        person_at(await page_address(program), 1000, 960) as person,
+    ):
+        await teach_and_describe(person, photos)
 
 
 async def teach_and_describe(person: Person, photos: list[Path]) -> None:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import signal
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-from support.processes import MYVLM, process, until
+from support.processes import MYVLM, page_address, process
 
 pytestmark = pytest.mark.slow
-ADDRESS = re.compile(r"^(http://127\.0\.0\.1:\d+/)\S*$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 async def test_without_a_token_it_prints_the_pages_address_and_ends_with_its_engine(tmp_path: Path, how: signal.Signals) -> None:
     async with process([*MYVLM, "run", "--no-browser"], {}, tmp_path, "run") as run:
-        await until(lambda: ADDRESS.search(run.said()), 90, "the address")
-        found = ADDRESS.search(run.said())
-        assert found
+        address = await page_address(run)
         async with httpx.AsyncClient(trust_env=False) as client:
-            page = await client.get(found.group(1))
+            page = await client.get(address)
         assert page.status_code == 200
         assert "html" in page.headers["content-type"]
         assert run.running is not None

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from support.staging import Stage, on_stage
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-LEARNED_WITHIN_S = 480  # the goal is 120 on two idle cores, and `myvlm eval concepts` measures it; here it only must end
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+LEARNED_WITHIN_S = 1200  # the goal is 120 on two idle cores, which `myvlm eval concepts` measures; here it only must end
 
 
 async def is_ready(stage: Stage) -> None:

@@ -27,22 +27,13 @@ async def test_taught_with_four_photos_it_is_named_on_another_and_not_where_it_i
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-async def test_a_killed_bot_goes_on_at_its_next_start(tmp_path: Path, moment: str) -> None:
+@pytest.mark.parametrize("victim", ["bot", "engine"])
+async def test_whichever_is_killed_it_goes_on_at_the_next_start(tmp_path: Path, victim: str, moment: str) -> None:
     async with on_stage(tmp_path, SLOWLY) as stage:
         await stage.teach("Zippy")
         await stage.wire.reads(MOMENTS[moment])
-        await stage.bot.kill()
-        await stage.restart_bot()
-        await learned(stage)
-
-
-@pytest.mark.parametrize("moment", MOMENTS)
-async def test_a_killed_engine_is_waited_for(tmp_path: Path, moment: str) -> None:
-    async with on_stage(tmp_path, SLOWLY) as stage:
-        await stage.teach("Zippy")
-        await stage.wire.reads(MOMENTS[moment])
-        await stage.engine.kill()
-        await stage.restart_engine()
+        await getattr(stage, victim).kill()
+        await getattr(stage, f"restart_{victim}")()
         await learned(stage)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.browser import CHROMIUM, Person, person_at
 from support.pictures import scene_photo, write_toy_photos
-from support.processes import MYVLM, STUB_ENGINE, Process, process, until, until_healthy
+from support.processes import MYVLM, STUB_ENGINE, Process, page_address, process, until_healthy
 
 from bot.supervisor import free_port
 
@@ -18,19 +18,17 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: `myvlm try` was NOT tested in a browser"),
 ]
-ADDRESS = re.compile(r"^http://127\.0\.0\.1:\d+/\S*$", re.MULTILINE)
 
 
 @asynccontextmanager
 async def trying(folder: Path, environ: dict[str, str]) -> AsyncIterator[tuple[Process, Person]]:
     """A person at the page whose address the program printed on a line of its own."""
     before = len(list(folder.glob("try*.log")))  # each start has a log of its own
-    async with process([*MYVLM, "try", "--no-browser"], environ, folder, f"try{before}") as program:
-        await until(lambda: ADDRESS.search(program.said()), 60, "the address")
-        found = ADDRESS.search(program.said())
-        assert found
-        async with person_at(found.group()) as person:
-            yield program, person
+    async with (
+        process([*MYVLM, "try", "--no-browser"], environ, folder, f"try{before}") as program,
+        person_at(await page_address(program)) as person,
+    ):
+        yield program, person
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ import httpx
 STUB_ENGINE = [sys.executable, str(Path(__file__).with_name("stub_engine.py"))]
 MYVLM = [sys.executable, "-m", "bot.cli"]
 REPOSITORY = Path(__file__).parents[2]
+ADDRESS = re.compile(r"^http://127\.0\.0\.1:\d+/\S*$", re.MULTILINE)
 
 
 class Process:
@@ -59,6 +61,14 @@ async def process(command: Sequence[str], environ: Mapping[str, str], folder: Pa
     finally:
         if one.running is not None and one.running.returncode is None:
             await one.end(signal.SIGKILL)
+
+
+async def page_address(program: Process, within_s: float = 90.0) -> str:
+    """The address that `myvlm try` or `myvlm run` prints on a line of its own."""
+    await until(lambda: ADDRESS.search(program.said()), within_s, "the address")
+    found = ADDRESS.search(program.said())
+    assert found
+    return found.group()
 
 
 async def until(true: Callable[[], object], within_s: float = 20.0, what: str = "it") -> None:
