@@ -137,7 +137,11 @@ def eval_concepts(
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos are described, a seed.")] = None,
     recognition_only: Annotated[bool, typer.Option(help="Only the heads: nothing is described.")] = False,
     json: Json = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Write the photos and captions side by side to this file.")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write the photos and captions side by side to this file; default eval-report.html.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="myvlm, or name-substitution: no embedding is learned.")] = "myvlm",
+    vlm: Vlm = "pocket",
 ) -> None:
     """Teaches every concept of a folder, all enrolled at once, then looks at the photos that were not taught.
 
@@ -166,7 +170,9 @@ def eval_concepts(
     usable_p50, learned_p50, describe_p50: median seconds until the head is fitted, until the concept is learned, for one caption.
     """
     figures = _evaluation_of(folder)
-    _evaluated(lambda: figures.eval_concepts(folder, shots, seeds, limit, recognition_only, json, html))
+    from .looking import looking
+
+    _evaluated(lambda: figures.eval_concepts(folder, shots, seeds, limit, recognition_only, json, html, method, vlm, looking=looking))
 
 
 @models.command(name="list")

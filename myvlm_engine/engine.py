@@ -10,7 +10,7 @@ import binascii
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,23 +38,11 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .personalise.training import Progress
+    from .recognition.encoders import Encoder
     from .vlms.base import Vlm
 
 MAX_CONCEPTS = 4  # in one answer: what naming was measured with
 EMBEDDING_EVERY_STEPS = 5  # a run that breaks off loses at most these steps; an embedding is a few KB
-
-
-class Encoder(Protocol):
-    """What recognises: a frozen encoder that turns a photo into region vectors."""
-
-    fingerprint: str
-    width: int
-
-    def see(self, image: Image.Image) -> tuple[np.ndarray, list[tuple[float, float, float, float]]]:
-        """(n, width) L2-normalised rows and their n boxes."""
-
-    def noun_hint(self, image: Image.Image) -> str | None:
-        """What its own classifier calls the main thing, where it has one and is sure."""
 
 
 @dataclass(frozen=True)

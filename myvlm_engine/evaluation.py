@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from .figures import counted, show, write_json
 from .photo_sets import AskedPhoto, CaptionedPhoto, asked_photos, captioned_photos
+from .report import write_report
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from .messages import Box, Head, Sight
     from .vlms.base import View, Vlm
 
 BATCH = 8  # photos through the vision tower at once
+METHODS = ("myvlm", "name-substitution")  # the latter learns no embedding: the name takes the class noun's place
+REPORT = "eval-report.html"  # in the working folder, unless another is named
 
 
 def eval_captions(folder: Path, limit: int | None = None, json_path: Path | None = None, vlm: str = "pocket") -> dict[str, Any]:
@@ -87,6 +91,40 @@ def plain_question(text: str) -> str:
     """As a member would ask it: sets say "in the image10"."""
     text = re.sub(r"\b(the )?image ?\d+\b", "the photo", " ".join(text.split())).rstrip("? ")
     return f"{text[:1].upper()}{text[1:]}?"
+
+
+def eval_concepts(
+    folder: Path,
+    shots: int | None = None,
+    seeds: int = 1,
+    limit: int | None = None,
+    recognition_only: bool = False,
+    json_path: Path | None = None,
+    html_path: Path | None = None,
+    method: str = "myvlm",
+    vlm: str = "pocket",
+    *,
+    looking: Callable[[Mapping[str, Head]], Callable[[Sequence[Sight]], Sequence[tuple[str, float, Box | None]]]],
+) -> dict[str, Any]:
+    """Teaches everybody in a folder and describes the held photos; prints, writes JSON and the HTML report. `looking` holds heads
+    against each other on a photo, surest first (the store knows how). Errors: ValueError with a sentence about folder or method."""
+    if method not in METHODS:
+        raise ValueError(f"There is no method {method!r}. Known: {', '.join(METHODS)}.")
+    from .concept_evaluation import concept_figures, matched_by, recognition_figures, report_of
+    from .engine import best_device, load_engine
+    from .recognition.encoders import load_encoder
+
+    look = matched_by(looking)
+    if recognition_only:
+        figures = recognition_figures(load_encoder("embedded", best_device()), folder, look, shots, seeds, limit)
+    else:
+        figures, trials = concept_figures(load_engine(vlm), folder, look, shots, seeds, limit, method)
+        write_report(report_of(folder, figures, trials[0]), html_path or Path(REPORT))
+    for title in ("recognition", "captions", "seconds"):
+        if title in figures:
+            show(title, figures[title])
+    write_json(figures, json_path)
+    return figures
 
 
 def viewed(vlm: Vlm, paths: Sequence[Path]) -> Iterator[tuple[Path, View, float]]:

@@ -1,0 +1,100 @@
+"""`myvlm eval concepts` on a small folder: the real encoder and heads, a small VLM and teacher."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from engine_fakes import FakeVlm, Teacher, answer_fake
+from PIL import Image, ImageDraw
+
+from bot.looking import looking
+from myvlm_engine import evaluation
+from myvlm_engine.concept_evaluation import concept_figures, matched_by, report_of
+from myvlm_engine.concept_trial import teach_request
+from myvlm_engine.engine import Engine, Parts
+from myvlm_engine.evaluation import eval_concepts
+from myvlm_engine.report import write_report
+
+RECOGNITION = {"recall", "precision", "macro_f1", "specificity", "rank1", "false_name_photos"}
+CAPTIONS = {"name_recall", "name_recall_recognised", "name_precision", "name_f1", "text_similarity"}
+SECONDS = {"usable_p50", "learned_p50", "describe_p50"}
+
+
+def thing(kind: str, seed: int) -> Image.Image:
+    """A striped flag or a dotted disc on a background of its own."""
+    rng = random.Random(f"{kind}{seed}")
+    image = Image.new("RGB", (320, 240), tuple(rng.randrange(90, 200) for _ in range(3)))
+    draw, left, top = ImageDraw.Draw(image), rng.randrange(20, 120), rng.randrange(10, 60)
+    if kind == "flag":
+        for stripe in range(6):
+            draw.rectangle((left, top + 25 * stripe, left + 170, top + 25 * stripe + 12), "crimson" if stripe % 2 else "gold")
+    else:
+        draw.ellipse((left, top, left + 160, top + 160), "navy")
+        for dot in range(9):
+            x, y = left + 45 + 30 * (dot % 3), top + 45 + 30 * (dot // 3)
+            draw.ellipse((x - 9, y - 9, x + 9, y + 9), "white")
+    return image
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for kind in ("flag", "disc"):
+        (tmp_path / "set/concepts" / kind).mkdir(parents=True)
+        for seed in range(4):
+            thing(kind, seed).save(tmp_path / f"set/concepts/{kind}/{seed}.jpg")
+    (tmp_path / "set/negatives").mkdir()
+    Image.effect_mandelbrot((320, 240), (-2, -1, 1, 1), 60).convert("RGB").save(tmp_path / "set/negatives/n.jpg")
+    (tmp_path / "set/concepts.json").write_text(json.dumps({"flag": {"class": "flag"}}))
+    (tmp_path / "set/concepts/flag/captions.json").write_text(json.dumps({f"{n}.jpg": ["<name> waves."] for n in range(4)}))
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def engine(monkeypatch, tmp_path) -> Engine:
+    monkeypatch.setenv("MYVLM_CACHE", str(tmp_path / "cache"))
+    from myvlm_engine.recognition.encoders import load_encoder
+    from myvlm_engine.recognition.heads import fit_head
+
+    return Engine(Parts(FakeVlm(), [load_encoder()], fit_head, Teacher(), answer_fake))
+
+
+@pytest.mark.slow
+def test_everybody_is_taught_and_named_and_the_figures_have_their_names(folder, engine, tmp_path):
+    figures, trials = concept_figures(engine, folder, matched_by(looking), None, 2, None, "myvlm")
+    assert set(figures["recognition"]) >= RECOGNITION and set(figures["captions"]) == CAPTIONS and set(figures["seconds"]) == SECONDS
+    assert figures["recognition"]["recall"] == 1.0 and figures["captions"]["name_recall_recognised"] == 1.0
+    assert figures["captions"]["text_similarity"] > 0.3 and all(v > 0 for v in figures["seconds"].values())
+    assert len(figures["per_seed"]) == len(trials) == 2
+    names = {c.called.name for t in trials for c in t.concepts.values()}
+    assert not {n.lower() for n in names} & {"flag", "disc"}
+    assert trials[0].concepts["flag"].called.class_noun == "flag"
+    flag = trials[0].concepts["flag"]
+    assert [p.captions for p in teach_request(flag, 0).photos] == [[f"{flag.called.name} waves."]] * 3
+    write_report(report_of(folder, figures, trials[0]), tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text().count("data:image/jpeg") >= 6 + 2
+
+
+@pytest.mark.slow
+def test_name_substitution_learns_nothing(folder, engine):
+    figures, trials = concept_figures(engine, folder, matched_by(looking), None, 1, None, "name-substitution")
+    assert not trials[0].learned and engine.parts.learn_concept.given == {}
+    assert figures["captions"]["name_recall_recognised"] == 1.0
+    assert figures["seconds"]["learned_p50"] == 0
+
+
+@pytest.mark.slow
+def test_recognition_alone_is_measured_without_a_vlm_and_written(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("MYVLM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    eval_concepts(folder, recognition_only=True, json_path=tmp_path / "figures.json", looking=looking)
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert set(figures["recognition"]) >= RECOGNITION and "captions" not in figures
+    assert not (tmp_path / evaluation.REPORT).exists()
+
+
+def test_a_method_nobody_knows_is_told(tmp_path):
+    with pytest.raises(ValueError, match=r"There is no method 'magic'\. Known: myvlm, name-substitution"):
+        eval_concepts(tmp_path, method="magic", looking=looking)
