@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 EXAMPLE_FILE = "config.example.toml"
 DEFAULT_FILE = Path("config.toml")
 PREFIX = "MYVLM_"
+NO_SETTINGS = (f"{PREFIX}CONFIG", f"{PREFIX}CACHE")  # which file is read, and where the engine keeps converted models
 
 
 class ConfigError(Exception):
@@ -136,7 +137,7 @@ def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
     """pydantic-settings passes over variables it doesn't know, so a misspelt one would silently do nothing."""
     for name in environ:
         section = name.removeprefix(PREFIX).split("__")[0].lower()
-        if name.startswith(PREFIX) and name != f"{PREFIX}CONFIG" and section not in Settings.model_fields:
+        if name.startswith(PREFIX) and name not in NO_SETTINGS and section not in Settings.model_fields:
             known = [known.upper() for known in Settings.model_fields]
             raise ConfigError(f"The environment variable {name} sets nothing.{_nearest(section.upper(), known, f'{PREFIX}%s__…')}")
 

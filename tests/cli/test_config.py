@@ -89,6 +89,11 @@ def test_a_misspelt_variable_is_named(monkeypatch, variable, says):
         load_settings()
 
 
+def test_the_variable_of_the_engines_cache_is_let_through(monkeypatch, tmp_path):
+    monkeypatch.setenv("MYVLM_CACHE", str(tmp_path))
+    assert load_settings() == Settings()
+
+
 def test_secrets_do_not_show_in_a_printed_settings_object(monkeypatch):
     monkeypatch.setenv("DISCORD_TOKEN", "very-secret")
     assert "very-secret" not in repr(load_settings())
