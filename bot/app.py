@@ -61,11 +61,8 @@ class Tree(app_commands.CommandTree["MyVlmBot"]):
         )
 
     async def on_error(self, interaction: discord.Interaction[MyVlmBot], error: app_commands.AppCommandError) -> None:  # type: ignore[override]
-        """What goes wrong before a command's own code begins, or in a suggestion, which nobody can be told about."""
-        if interaction.type is discord.InteractionType.autocomplete:
-            log.warning("no_suggestions", exc_info=error)
-        else:
-            await tell_error(interaction, error.__cause__ or error)
+        """What goes wrong before a command's own code begins."""
+        await tell_error(interaction, error.__cause__ or error)
 
 
 class MyVlmBot(discord.Client):

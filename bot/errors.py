@@ -45,3 +45,11 @@ class Refusal(Exception):
         super().__init__(code)
         self.code = code
         self.facts = facts
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Goes over from the process that decodes."""
+        return _again, (self.code, self.facts)
+
+
+def _again(code: RefusalCode, facts: dict[str, Fact]) -> Refusal:
+    return Refusal(code, **facts)

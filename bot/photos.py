@@ -1,7 +1,7 @@
 """Bytes to Photo: really decoded, capped, upright, without metadata. The only maker of a Photo, so nobody checks one again.
 
-Knows nothing of Discord and of what is in the picture. Decoding is CPU work of up to a second and may hold 100 MB, so it runs in
-a thread, one at a time.
+Knows nothing of Discord and of what is in the picture. Decoding is CPU work of up to seconds and tens of megabytes, so it runs in
+a thread, one at a time, and where it takes more than that in a process of its own.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import multiprocessing
 import struct
 import warnings
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -29,6 +32,8 @@ JPEG_QUALITY = 90
 LIKENESS_PX = 16
 SAME_LEVELS = 4.0  # mean difference of two miniatures, of 255
 
+IN_PROCESS_BYTES = 64 * 1024 * 1024  # decoding that takes more is done in a process of its own: the bot stays under 200 MB
+BYTES_A_PIXEL = {"JPEG": 1, "MPO": 1, "PNG": 4, "GIF": 6, "WEBP": 16, "HEIF": 16}  # peaks, measured with Pillow 13; progressive JPEG: 4
 TURNS = {  # EXIF orientation -> what turns it upright (Exif 2.32, tag 0x0112)
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -77,16 +82,53 @@ class Photo:
 
 
 class PhotoReader:
-    """Reads uploads, one at a time by default: two big ones at once would double the process."""
+    """Reads uploads: a few are held at a time and one is decoded, so that a crowd doesn't multiply the process."""
 
-    def __init__(self, limits: PhotoLimits, at_once: int = 1):
+    def __init__(self, limits: PhotoLimits, held: int = 3):
         self.limits = limits
-        self._free = asyncio.Semaphore(at_once)
+        self._held = asyncio.Semaphore(held)
+        self._decoding = asyncio.Semaphore(1)
+
+    async def fetch(self, download: Callable[[], Awaitable[bytes]], which: int = 0) -> Photo:
+        """`which` is the number of the upload where there are several (from 1), for the sentence.
+        Errors: Refusal, and whatever the download raises."""
+        async with self._held:
+            return await self.read(await download(), which)
 
     async def read(self, data: bytes, which: int = 0) -> Photo:
-        """`which` is the number of the upload where there are several (from 1), for the sentence. Errors: Refusal."""
-        async with self._free:
+        """Errors: Refusal."""
+        async with self._decoding:
+            if await asyncio.to_thread(is_heavy, data):
+                return await self._in_a_process_of_its_own(data, which)
             return await asyncio.to_thread(read_photo, data, self.limits, which)
+
+    async def _in_a_process_of_its_own(self, data: bytes, which: int) -> Photo:
+        """What decoding takes is given back to the machine when that process ends; so is the machine, if it was too much."""
+        pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, read_photo, data, self.limits, which)
+        except BrokenProcessPool as error:
+            raise Refusal("too_many_pixels", which=which, pixels=header_pixels(data)) from error
+        finally:
+            pool.shutdown(wait=False)
+
+
+def is_heavy(data: bytes) -> bool:
+    """By its header. What has no readable header is refused soon enough."""
+    try:
+        with _opened(data, 0) as image:
+            return image.width * image.height * _bytes_a_pixel(image) > IN_PROCESS_BYTES
+    except Refusal:
+        return False
+
+
+def header_pixels(data: bytes) -> int:
+    with _opened(data, 0) as image:
+        return image.width * image.height
+
+
+def _bytes_a_pixel(image: Image.Image) -> int:
+    return 4 if image.info.get("progressive") else BYTES_A_PIXEL.get(image.format or "", 16)
 
 
 def read_photo(data: bytes, limits: PhotoLimits, which: int = 0) -> Photo:

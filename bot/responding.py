@@ -50,13 +50,15 @@ def _note(interaction: discord.Interaction[Any], error: BaseException) -> None:
 
 
 async def reply(interaction: discord.Interaction[Any], message: Message, ephemeral: bool = False) -> None:
-    """The first answer, or in place of "thinking…" where it was deferred."""
+    """The first answer, in place of "thinking…" where it was deferred; further ones come below it."""
+    thinking = interaction.response.type is discord.InteractionResponseType.deferred_channel_message
     if not interaction.response.is_done():
         await interaction.response.send_message(view=message.view, files=message.files(), ephemeral=ephemeral)
-    elif interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
+    elif thinking and not interaction.extras.get("answered"):
         await interaction.edit_original_response(view=message.view, attachments=message.files())
     else:
         await interaction.followup.send(view=message.view, files=message.files(), ephemeral=True)
+    interaction.extras["answered"] = True
 
 
 async def replace(interaction: discord.Interaction[Any], message: Message) -> None:

@@ -46,11 +46,7 @@ async def describe_message(interaction: Interaction, message: discord.Message) -
             raise Refusal("message_without_photo")
         await interaction.response.defer(thinking=True, ephemeral=True)
         for which, picture in enumerate(pictures, 1):
-            answer = await described(interaction, picture, None, which if len(pictures) > 1 else 0)
-            if which == 1:
-                await reply(interaction, answer)
-            else:
-                await interaction.followup.send(view=answer.view, files=answer.files(), ephemeral=True)
+            await reply(interaction, await described(interaction, picture, None, which if len(pictures) > 1 else 0))
 
 
 async def look(interaction: Interaction, photo: discord.Attachment, question: str | None, private: bool) -> None:

@@ -27,8 +27,10 @@ def refuse_size(size_bytes: int, limit_bytes: int, which: int) -> None:
 
 
 async def read_attachment(reader: PhotoReader, attachment: discord.Attachment, which: int) -> Photo:
-    try:
-        data = await attachment.read()
-    except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
-        raise Refusal("download_failed", which=which) from error
-    return await reader.read(data, which)
+    async def download() -> bytes:
+        try:
+            return await attachment.read()
+        except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+            raise Refusal("download_failed", which=which) from error
+
+    return await reader.fetch(download, which)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import signal
 import struct
 import threading
 import zlib
@@ -224,7 +226,7 @@ def test_different_photos_are_different_even_of_one_colour():
 
 # -- reading
 async def test_reading_does_not_hold_the_loop():
-    """Two are read one after the other, in a thread, while the loop goes on."""
+    """Photos are read in a thread, while the loop goes on."""
     threads: set[int] = set()
     reader = PhotoReader(LIMITS)
     original = bot.photos.read_photo
@@ -245,3 +247,47 @@ async def test_reading_does_not_hold_the_loop():
     finally:
         bot.photos.read_photo = original
     assert turns > 5 and threading.get_ident() not in threads
+
+
+async def test_a_heavy_photo_is_read_in_a_process_of_its_own_with_the_same_result():
+    """A WebP of six megapixels takes a hundred megabytes to decode."""
+    data = encoded(Image.effect_noise((300, 200), 20).resize((3000, 2000)).convert("RGB"), "WEBP", quality=50)
+    assert bot.photos.is_heavy(data) and not bot.photos.is_heavy(encoded(quarters((3000, 2000)), "JPEG"))
+    assert await PhotoReader(LIMITS).read(data) == read_photo(data, LIMITS)
+
+
+async def test_a_refusal_comes_back_from_that_process():
+    data = encoded(Image.effect_noise((300, 200), 20).resize((3000, 2000)).convert("RGB"), "WEBP", quality=50)
+    with pytest.raises(Refusal) as caught:
+        await PhotoReader(LIMITS).read(data[: len(data) // 2], which=2)
+    assert (caught.value.code, caught.value.facts) == ("broken_picture", {"which": 2})
+
+
+async def test_a_process_that_dies_of_it_is_a_refusal(monkeypatch):
+    data = encoded(quarters((3000, 2000)), "WEBP")
+    monkeypatch.setattr(bot.photos, "read_photo", die)
+    with pytest.raises(Refusal) as caught:
+        await PhotoReader(LIMITS).read(data)
+    assert (caught.value.code, caught.value.facts["pixels"]) == ("too_many_pixels", 6_000_000)
+
+
+def die(*_: Any) -> None:
+    """As the kernel does when memory is short."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def test_a_crowd_is_held_at_the_door():
+    """Only three uploads are in memory at a time, however many are sent."""
+    held = most = 0
+
+    async def download() -> bytes:
+        nonlocal held, most
+        held += 1
+        most = max(most, held)
+        await asyncio.sleep(0.01)
+        held -= 1
+        return b"not a picture"
+
+    reader = PhotoReader(LIMITS, held=3)
+    results = await asyncio.gather(*(reader.fetch(download, at) for at in range(12)), return_exceptions=True)
+    assert most == 3 and all(isinstance(result, Refusal) for result in results)
