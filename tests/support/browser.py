@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, TimeoutError, async_playwright, expect
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+
+TRIES, TRY_MS = 10, 4000
 
 
 class Person:
@@ -33,10 +36,15 @@ class Person:
         await expect(self._line).to_be_visible()
 
     async def _add(self, option: str) -> None:
+        """Opens an optional option; again where the list was redrawn under the hand."""
         pill = self._line.locator(f'.command-pill[data-option="{option}"]')
-        if await pill.count() == 0:
-            await self._line.locator(".command-ghost").click()
-            await self.page.get_by_role("option").filter(has_text=re.compile(rf"^\W*{option}\b")).first.click()
+        listed = self.page.get_by_role("option").filter(has_text=re.compile(rf"^\W*{option}\b")).first
+        for _ in range(TRIES):
+            if await pill.count():
+                return
+            with contextlib.suppress(TimeoutError):
+                await self._line.locator(".command-ghost").click(timeout=TRY_MS)
+                await listed.click(timeout=TRY_MS)
         await expect(pill).to_be_visible()
 
     async def fill(self, option: str, value: str) -> None:
