@@ -8,18 +8,21 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from .vision import TOKEN_CHANNELS, VisionTower, imagenet_names, square_pixels, tags_of
+from .words import WordSpotter, load_spotter, word_shares, words_of_all
 
 CAPTION_PROMPT = "Describe this photo."
 TOKENS = 26
+CAPTIONED = ("flickr8k", "coco_mix")  # sources whose captions people wrote
 COLOURS = ["black", "white", "red", "blue", "green", "yellow", "brown", "orange", "pink", "purple", "gray", "grey", "tan", "golden"]
 NUMBERS = ["two", "three", "four", "five", "six"]
 PLACES = "snow|water|grass|beach|street|pool|field|park|sand|road|ocean|lake|woods|river|forest|mountain|sidewalk"
@@ -139,12 +142,19 @@ def questions_from(captions: list[str]) -> dict[str, list[str]]:
     return {q: [answer] for q, (answer, count) in best.items() if count >= 2}
 
 
+Hints = tuple[list[str], list[str]]  # what the tower's classifier sees, and the words that fit
+
+
 @dataclass(frozen=True)
 class Features:
     """Cached tower features of every example: arrays on disk, opened without reading them."""
 
     tokens: np.ndarray  # (N, views, 26, TOKEN_CHANNELS) float16
     tags: list[list[str]]  # N
+    words: list[list[str]]  # N: what words.py finds, for training photos by folds that left them out
+
+    def hints(self, i: int) -> Hints:
+        return self.tags[i], self.words[i]
 
 
 def views_of(image: Image.Image, index: int, count: int) -> list[torch.Tensor]:
@@ -161,7 +171,7 @@ def views_of(image: Image.Image, index: int, count: int) -> list[torch.Tensor]:
     return views
 
 
-def cache_features(examples: list[Example], folder: Path, views: int = 2, batch: int = 8) -> Features:
+def cache_features(examples: list[Example], folder: Path, views: int = 2, batch: int = 8) -> tuple[Features, WordSpotter]:
     """Runs the tower once over every example; what an earlier run finished is kept."""
     from tqdm import tqdm
 
@@ -184,4 +194,25 @@ def cache_features(examples: list[Example], folder: Path, views: int = 2, batch:
             with tags_path.open("a") as out:
                 out.writelines(json.dumps(tags_of(p, names)) + "\n" for p in firsts)
             done_path.write_text(json.dumps({"done": start + len(chunk)}))
-    return Features(tokens, [json.loads(line) for line in tags_path.read_text().splitlines()])
+    spotter, words = cache_words(tokens, examples, folder)
+    return Features(tokens, [json.loads(line) for line in tags_path.read_text().splitlines()], words), spotter
+
+
+def captioned_rows(examples: list[Example]) -> list[int]:
+    """Training photos whose captions people wrote."""
+    return [i for i, e in enumerate(examples) if e.source in CAPTIONED and e.split == "train"]
+
+
+def caption_shares(examples: list[Example], rows: list[int], vocabulary: Sequence[str]) -> torch.Tensor:
+    """(rows, V): the share of a photo's captions that use each word."""
+    return word_shares([examples[i].answers[CAPTION_PROMPT] for i in rows], vocabulary)
+
+
+def cache_words(tokens: np.ndarray, examples: list[Example], folder: Path) -> tuple[WordSpotter, list[list[str]]]:
+    spotter_path, words_path = folder / "spotter.safetensors", folder / "words.json"
+    if not words_path.exists():
+        captions = [e.answers[CAPTION_PROMPT] if e.source in CAPTIONED else [] for e in examples]
+        spotter, words = words_of_all(tokens, captions, captioned_rows(examples))
+        save_file(spotter.tensors(), spotter_path, metadata={"vocabulary": json.dumps(spotter.vocabulary)})
+        words_path.write_text(json.dumps(words))
+    return load_spotter(spotter_path), json.loads(words_path.read_text())

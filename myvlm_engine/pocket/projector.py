@@ -22,8 +22,8 @@ LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", 
 class Projector(nn.Module):
     """(B, 26, TOKEN_CHANNELS) tower features -> (B, 26, 576) visual tokens of the LM's mean embedding norm.
 
-    A two-layer perceptron per token (as in LLaVA-1.5), a learned position, and one bidirectional transformer layer:
-    the LM reads visual tokens causally, so without it the first cells couldn't know of the last.
+    A two-layer perceptron per token (as in LLaVA-1.5) and a learned position. Tried and dropped: a transformer layer over the
+    tokens; at the rates the LoRA needs it saturated, and the LM learned to look past all visual tokens.
     """
 
     mean: torch.Tensor
@@ -38,16 +38,12 @@ class Projector(nn.Module):
         self.up = nn.Linear(TOKEN_CHANNELS, hidden)
         self.down = nn.Linear(hidden, LM_WIDTH)
         self.position = nn.Parameter(torch.randn(tokens, LM_WIDTH) * 0.02)
-        self.mix = nn.TransformerEncoderLayer(
-            LM_WIDTH, nhead=9, dim_feedforward=1152, dropout=dropout, activation="gelu", batch_first=True, norm_first=True
-        )
         self.norm = nn.LayerNorm(LM_WIDTH)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        x = self.dropout((features - self.mean) / self.std)
-        x = self.down(F.gelu(self.up(x))) + self.position  # (B, 26, 576)
-        x = self.norm(self.mix(x))  # unit variance per channel: norm = sqrt(576)
+        x = self.dropout(((features - self.mean) / self.std).clamp(-5, 5))
+        x = self.norm(self.down(F.gelu(self.up(x))) + self.position)  # (B, 26, 576), norm sqrt(576)
         return x * (self.embedding_norm / LM_WIDTH**0.5)
 
 

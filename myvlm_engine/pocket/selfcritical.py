@@ -92,16 +92,16 @@ def _policy_loss(model: Model, reward: CiderReward, chosen: list[int], visual, f
     from .validate import prompt_batch
 
     model.train(False)  # sample and score the same policy
-    tags = [features.tags[i] for i in chosen]
+    hints = [features.hints(i) for i in chosen]
     with torch.no_grad():
-        embeds, lengths = prompt_batch(model, visual, tags, [CAPTION_PROMPT] * len(chosen))
+        embeds, lengths = prompt_batch(model, visual, hints, [CAPTION_PROMPT] * len(chosen))
         ids = decode(model.lm, embeds, lengths, stop, samples=samples, top_k=SAMPLED_TOP_K)
     texts = [t.strip() for t in model.tokenizer.batch_decode(ids, skip_special_tokens=True)]
     scores = torch.tensor([reward(t, chosen[k // samples]) for k, t in enumerate(texts)]).view(-1, samples)
     baseline = (scores.sum(1, keepdim=True) - scores) / (samples - 1)
     advantage = (scores - baseline).flatten()
     trees = [
-        grow_tree(model.tokenizer, root_of(model.tokenizer, tags[b]), {CAPTION_PROMPT: texts[b * samples : (b + 1) * samples]})
+        grow_tree(model.tokenizer, root_of(model.tokenizer, hints[b]), {CAPTION_PROMPT: texts[b * samples : (b + 1) * samples]})
         for b in range(len(chosen))
     ]
     batch = collate(trees)

@@ -19,11 +19,13 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from .dataset import CAPTION_PROMPT, Example, Features, cache_features, load_examples
+from .align import align_projector, word_vectors
+from .dataset import CAPTION_PROMPT, Example, Features, Hints, cache_features, caption_shares, captioned_rows, load_examples
 from .projector import Projector, add_lora
 from .prompts import prefix_texts
 from .slots import Slot, name_subjects
 from .tree import Batch, Tree, collate, encode, grow_tree
+from .words import WordSpotter
 
 HALF = torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
 SOURCE_WEIGHTS = {"flickr8k": 0.74, "coco_mix": 0.06, "daquar": 0.08, "catsdogs": 0.05, "imagenet": 0.07}
@@ -73,9 +75,9 @@ SLOT = 1_000_000  # added to a token id: this word stands in a concept's slot
 NAMED_SHARE = {"flickr8k": 0.35, "coco_mix": 0.5, "catsdogs": 0.6, "imagenet": 0.5}
 
 
-def root_of(tokenizer, tags: list[str], slots: Sequence[Slot] = ()) -> list[int]:
+def root_of(tokenizer, hints: Hints, slots: Sequence[Slot] = ()) -> list[int]:
     """Everything before the question; -1 where visual tokens stand."""
-    before, after = prefix_texts(tags)
+    before, after = prefix_texts(*hints)
     concepts = [SLOT + i for slot in slots for i in encode(tokenizer, slot.text)]
     return encode(tokenizer, before) + [-1] * VISUAL_TOKENS + concepts + encode(tokenizer, after)
 
@@ -120,14 +122,14 @@ class Loader:
         return rows[order[place]]
 
     def _tree(self, i: int, rng: random.Random) -> Tree:
-        tags = self.features.tags[i] if rng.random() > 0.15 else []
+        hints = self.features.hints(i) if rng.random() > 0.1 else ([], [])
         example = self.examples[i]
         slots: list[Slot] = []
         answers = sample_answers(example, rng)
         if rng.random() < NAMED_SHARE.get(example.source, 0.0):
             label = example.answers.get("What is in this photo?", [""])[0].split(" ", 1)[-1]
             slots, answers = name_subjects(answers, CAPTION_PROMPT, rng, [label] if label else [])
-        return grow_tree(self.tokenizer, root_of(self.tokenizer, tags, slots), answers)
+        return grow_tree(self.tokenizer, root_of(self.tokenizer, hints, slots), answers)
 
 
 def schedule(step: int, steps: int, warmup: int = 40) -> float:
@@ -209,37 +211,50 @@ def train_cross_entropy(run: Run, loader: Loader, steps: int, validate, save_eve
             run.model.train()
 
 
-def main(photos: Path, work: Path, steps: int = 600, batch: int = 16, seed: int = 0, stage: str = "xe", scst_steps: int = 250) -> None:
+def main(photos: Path, work: Path, steps: int = 600, batch: int = 16, seed: int = 0, stage: str = "xe", scst_steps: int = 200) -> None:
     """Stages in this order: xe (cross-entropy), scst (self-critical), ship (writes the package's weights)."""
     from .selfcritical import train_self_critical
     from .validate import caption_scores
 
-    if stage == "ship":
-        return ship(work)
     examples = load_examples(photos)
-    features = cache_features(examples, work / "features")
+    features, spotter = cache_features(examples, work / "features")
+    if stage == "ship":
+        return ship(work, spotter)
     model = Model(seed)
     loader = Loader(examples, features, model.tokenizer, batch, seed)
     if stage == "xe":
-        sample = torch.from_numpy(np.stack([features.tokens[i, 0] for i in range(0, len(examples), 20)])).float()
-        model.projector.mean.copy_(sample.mean((0, 1)))
-        model.projector.std.copy_(sample.std((0, 1)).clamp(min=1e-3))
-        run = Run(work, model, "xe", {"projector": 1.5e-3, "lora": 8e-4})
-        train_cross_entropy(run, loader, steps, lambda: caption_scores(model, examples, features, limit=200))
+        first_lesson(model, examples, features, spotter, work)
+        run = Run(work, model, "xe", {"projector": 5e-4, "lora": 4e-4})
+        train_cross_entropy(run, loader, steps, lambda: caption_scores(model, examples, features, limit=100))
     else:
         load_parameters(model, torch.load(work / "xe.pt", weights_only=True)["parameters"])
         run = Run(work, model, "scst", {"projector": 1e-4, "lora": 1e-4}, decay=0.0)
-        train_self_critical(run, loader, examples, features, scst_steps, lambda: caption_scores(model, examples, features, limit=200))
+        train_self_critical(run, loader, examples, features, scst_steps, lambda: caption_scores(model, examples, features, limit=100))
     return None
 
 
-def ship(work: Path) -> None:
+def first_lesson(model: Model, examples: list[Example], features: Features, spotter: WordSpotter, work: Path) -> None:
+    """Feature statistics, then the alignment of align.py; kept in the work folder."""
+    path = work / "align.pt"
+    if not path.exists():
+        sample = torch.from_numpy(np.stack([features.tokens[i, 0] for i in range(0, len(examples), 20)])).float()
+        model.projector.mean.copy_(sample.mean((0, 1)))
+        model.projector.std.copy_(sample.std((0, 1)).clamp(min=1e-3))
+        rows = captioned_rows(examples)
+        vectors = word_vectors(model.lm.get_input_embeddings(), model.tokenizer, spotter.vocabulary)
+        align_projector(model.projector, vectors, features.tokens, rows, caption_shares(examples, rows, spotter.vocabulary))
+        torch.save(model.projector.state_dict(), path)
+    model.projector.load_state_dict(torch.load(path, weights_only=True))
+
+
+def ship(work: Path, spotter: WordSpotter) -> None:
     """Packs the newest finished stage as the package's safetensors; float16, a note of where it comes from in the header."""
     from .weights import SHIPPED, pack
 
     stage = "scst" if (work / "scst.pt").exists() else "xe"
     state = torch.load(work / f"{stage}.pt", weights_only=True)
-    pack(state["parameters"], SHIPPED, {"format": "pt", "stage": stage, "steps": str(state["step"])})
+    facts = {"format": "pt", "stage": stage, "steps": str(state["step"]), "vocabulary": json.dumps(spotter.vocabulary)}
+    pack(state["parameters"] | spotter.tensors(), SHIPPED, facts)
     print(f"{SHIPPED}: {stage}, step {state['step']}, {SHIPPED.stat().st_size / 1e6:.1f} MB")
 
 

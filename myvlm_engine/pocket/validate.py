@@ -6,16 +6,16 @@ import numpy as np
 import torch
 
 from ..text_metrics import caption_metrics
-from .dataset import CAPTION_PROMPT, Example, Features
+from .dataset import CAPTION_PROMPT, Example, Features, Hints
 from .generate import decode
 from .prompts import END
 from .train import Model, root_of
 from .tree import collate, grow_tree
 
 
-def prompt_batch(model: Model, features: torch.Tensor, tags: list[list[str]], prompts: list[str]):
+def prompt_batch(model: Model, features: torch.Tensor, hints: list[Hints], prompts: list[str]):
     """Prompt embeddings (B, T, 576), right-padded, and their lengths (B,)."""
-    trees = [grow_tree(model.tokenizer, root_of(model.tokenizer, t), {p: []}) for t, p in zip(tags, prompts, strict=True)]
+    trees = [grow_tree(model.tokenizer, root_of(model.tokenizer, h), {p: []}) for h, p in zip(hints, prompts, strict=True)]
     batch = collate(trees)
     embeds = model.lm.get_input_embeddings()(batch.ids.clamp(min=0))
     visual = model.projector(features).to(embeds.dtype)
@@ -31,7 +31,7 @@ def say(model: Model, features: Features, rows: list[int], prompts: list[str], b
     for start in range(0, len(rows), batch):
         chunk = rows[start : start + batch]
         visual = torch.from_numpy(np.stack([features.tokens[i, 0] for i in chunk])).float()
-        embeds, lengths = prompt_batch(model, visual, [features.tags[i] for i in chunk], prompts[start : start + batch])
+        embeds, lengths = prompt_batch(model, visual, [features.hints(i) for i in chunk], prompts[start : start + batch])
         ids = decode(model.lm, embeds, lengths, stop)
         texts += [t.strip() for t in model.tokenizer.batch_decode(ids, skip_special_tokens=True)]
     return texts

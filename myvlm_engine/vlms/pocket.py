@@ -20,6 +20,7 @@ from ..pocket.slots import slot_text
 from ..pocket.tree import Batch, Tree, collate, encode, grow_tree
 from ..pocket.vision import VisionTower, imagenet_names, square_pixels, tags_of
 from ..pocket.weights import SHIPPED, file_hash, load_merged_lm, load_trained
+from ..pocket.words import WordSpotter, load_spotter
 from .attention import ColumnRecorder, register
 from .base import Decoding, Losses, Target, View
 
@@ -37,8 +38,9 @@ class PocketVlm:
     name = "pocket"
     width = 576
 
-    def __init__(self, tower: VisionTower, projector: Projector, lm, tokenizer, fingerprint: str):
-        self.tower, self.projector, self.lm, self.tokenizer, self.fingerprint = tower, projector, lm, tokenizer, fingerprint
+    def __init__(self, tower: VisionTower, projector: Projector, spotter: WordSpotter, lm, tokenizer, fingerprint: str):
+        self.tower, self.projector, self.spotter, self.lm, self.tokenizer = tower, projector, spotter, lm, tokenizer
+        self.fingerprint = fingerprint
         self.embedding_norm = float(projector.embedding_norm)
         self.names = imagenet_names()
         self.lm.set_attn_implementation(register())
@@ -52,7 +54,7 @@ class PocketVlm:
         for image in images:
             tokens, probabilities = self.tower.tokens(square_pixels(image)[None])
             visual = self.projector(tokens.clone())[0]  # (26, 576)
-            before, _ = prefix_texts(tags_of(probabilities[0], self.names))
+            before, _ = prefix_texts(tags_of(probabilities[0], self.names), self.spotter.words(tokens)[0])
             prefix = torch.cat([self._embed(encode(self.tokenizer, before)), visual])
             cache = self.lm.model(inputs_embeds=prefix[None], use_cache=True).past_key_values
             keys, values = (torch.stack([getattr(layer, part)[0] for layer in cache.layers]) for part in ("keys", "values"))
@@ -188,4 +190,4 @@ def load_pocket(device: str = "cpu") -> PocketVlm:
     tower = VisionTower(device)
     projector, _ = load_trained(SHIPPED)
     lm, tokenizer, hashes = load_merged_lm(SHIPPED)
-    return PocketVlm(tower, projector, lm, tokenizer, f"pocket-{hashes}-{file_hash(tower.weights_path)}")
+    return PocketVlm(tower, projector, load_spotter(SHIPPED), lm, tokenizer, f"pocket-{hashes}-{file_hash(tower.weights_path)}")
