@@ -35,7 +35,7 @@ class Reply:
     interaction: discord.Interaction[Any] | None
     note: str = ""  # small print that stays under every state
     last_edit: float = float("-inf")
-    latest: tuple[Concept, Progress] | None = None  # came too soon after the last edit
+    latest: tuple[Concept, Progress] | None = None  # waits to be shown
     shown: Progress | None = None
     editing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -58,22 +58,17 @@ class ProgressReplies:
 
     # -- the trainer's listener
     async def progress(self, concept: Concept, progress: Progress) -> None:
-        """Edits the reply, at most every `every_s`; what comes sooner is shown when the time is up."""
+        """Edits the reply, at most every `every_s`, beside the training: a slow Discord never holds it up. What comes sooner waits
+        for its time, and only the newest is shown."""
         reply = self._replies.setdefault(concept.id, Reply(concept, None))
-        waiting = reply.latest is not None
+        somebody_waits = reply.latest is not None
         reply.latest = concept, progress
-        if waiting:
-            return  # the one that waits will show this
-        wait_s = reply.last_edit + self.every_s - asyncio.get_running_loop().time()
-        if wait_s > 0:
-            self._spawn(self._later(reply, wait_s))
-        else:
-            await self._show_latest(reply)
+        if not somebody_waits:
+            self._spawn(self._show_latest(reply))
 
     async def finished(self, concept: Concept) -> None:
         reply = self._replies.pop(concept.id, None) or Reply(concept, None)
-        reply.latest = None
-        await self._edit(reply, concept, Progress("ready" if concept.state is State.READY else "failed"))
+        await self._show_last(reply, concept, Progress("ready" if concept.state is State.READY else "failed"))
         await self.announce(concept, reply.interaction)
         await self.move_up()
 
@@ -91,8 +86,7 @@ class ProgressReplies:
         """What was being learned was deleted: its reply says so instead of staying where it was."""
         for concept_id in concept_ids:
             if reply := self._replies.pop(concept_id, None):
-                reply.latest = None
-                await self._edit(reply, reply.concept, None)
+                await self._show_last(reply, reply.concept, None)
 
     def learning_of(self, owner_id: int) -> list[ConceptId]:
         return [concept_id for concept_id, reply in self._replies.items() if reply.concept.owner_id == owner_id]
@@ -102,24 +96,29 @@ class ProgressReplies:
         await self.progress(concept, Progress("queued", ahead=ahead))
 
     # -- editing
-    async def _later(self, reply: Reply, wait_s: float) -> None:
-        await asyncio.sleep(wait_s)
-        await self._show_latest(reply)
-
     async def _show_latest(self, reply: Reply) -> None:
-        if reply.latest is None:
-            return
-        (concept, progress), reply.latest = reply.latest, None
-        await self._edit(reply, concept, progress)
+        wait_s = reply.last_edit + self.every_s - asyncio.get_running_loop().time()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        async with reply.editing:
+            if reply.latest is None:
+                return  # it is over
+            (concept, progress), reply.latest = reply.latest, None
+            await self._edit(reply, concept, progress)
+
+    async def _show_last(self, reply: Reply, concept: Concept, progress: Progress | None) -> None:
+        """In place of whatever waits to be shown. `progress` None: the concept is gone."""
+        reply.latest = None
+        async with reply.editing:
+            await self._edit(reply, concept, progress)
 
     async def _edit(self, reply: Reply, concept: Concept, progress: Progress | None) -> None:
-        """`progress` None: the concept is gone."""
-        async with reply.editing:  # edits arrive in order
-            reply.last_edit, reply.shown = asyncio.get_running_loop().time(), progress
-            try:
-                await self._send(reply, concept, await self._message(reply, concept, progress))
-            except (*UNSENT, NotFound) as error:  # deleted, out of sight or out of reach: the last word is still said
-                log.info("reply_not_edited", concept=concept.id, error=type(error).__name__)
+        """Only by whoever holds `reply.editing`: edits arrive in order."""
+        reply.last_edit, reply.shown = asyncio.get_running_loop().time(), progress
+        try:
+            await self._send(reply, concept, await self._message(reply, concept, progress))
+        except (*UNSENT, NotFound) as error:  # deleted, out of sight or out of reach: the last word is still said
+            log.info("reply_not_edited", concept=concept.id, error=type(error).__name__)
 
     async def _message(self, reply: Reply, concept: Concept, progress: Progress | None) -> Message:
         if progress is None:

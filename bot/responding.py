@@ -62,8 +62,5 @@ async def reply(interaction: discord.Interaction[Any], message: Message, ephemer
 
 
 async def replace(interaction: discord.Interaction[Any], message: Message) -> None:
-    """The message a button is on becomes this one."""
-    if interaction.response.is_done():
-        await interaction.edit_original_response(view=message.view, attachments=message.files())
-    else:
-        await interaction.response.edit_message(view=message.view, attachments=message.files())
+    """The message whose button was pressed (and deferred) becomes this one."""
+    await interaction.edit_original_response(view=message.view, attachments=message.files())

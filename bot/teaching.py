@@ -209,7 +209,13 @@ class Teacher:
         await self._fit(lease, concept, photos, seen)
         concept = await self.store.concept(concept.id)
         async with self._turn(concept):
-            await self._embed(lease, concept)
+            learned_name = await self._embed(lease, concept)
+        concept = await self.store.concept(concept.id)
+        if concept.name == learned_name:
+            await self.listener.finished(concept)
+        else:  # renamed while it learned
+            await self.store.retry(concept.id)
+            self._spawn(self.wake())
 
     async def _see(self, concept: Concept, photos: Sequence[Photo]) -> tuple[Concept, list[Regions]]:
         """Region vectors of every photo, from the store where this encoder has seen them all, and a noun if none was given."""
@@ -280,8 +286,8 @@ class Teacher:
         finally:
             self._line.remove(concept.id)
 
-    async def _embed(self, lease: Lease, concept: Concept) -> None:
-        """The concept embedding, each part kept as it comes, so that a broken-off run goes on from there."""
+    async def _embed(self, lease: Lease, concept: Concept) -> str:
+        """The concept embedding, each part kept as it comes, so that a broken-off run goes on from there. Gives the name it says."""
         request = await self._teach_request(concept)
         await self.listener.progress(concept, Progress("learning"))
         try:
@@ -291,12 +297,7 @@ class Teacher:
         except EngineUnreachable:
             self._broken_off[concept.id] += 1
             raise
-        concept = await self.store.concept(concept.id)
-        if concept.name != request.name:  # renamed while it learned: what it learned to say is the old name
-            await self.store.retry(concept.id)
-            self._spawn(self.wake())
-        else:
-            await self.listener.finished(concept)
+        return request.name
 
     async def _keep(self, lease: Lease, concept: Concept, event: TeachEvent) -> None:
         if event.embedding and event.vlm:

@@ -40,8 +40,8 @@ async def list_concepts(interaction: Interaction) -> None:
 @app_commands.describe(name="Its name")
 async def show_concept(interaction: Interaction, name: str) -> None:
     async with answering(interaction):
-        concept = await named(interaction, name)
         await interaction.response.defer(thinking=True, ephemeral=True)
+        concept = await named(interaction, name)
         await reply(interaction, await shown(interaction, concept))
 
 
@@ -49,9 +49,10 @@ async def show_concept(interaction: Interaction, name: str) -> None:
 @app_commands.describe(name="Its name")
 async def forget_concept(interaction: Interaction, name: str) -> None:
     async with answering(interaction):
+        await interaction.response.defer(thinking=True, ephemeral=True)
         concept = await named(interaction, name)
         refuse_forgetting(concept, *who(interaction))
-        await reply(interaction, views.forget_question(concept, UserId(interaction.user.id)), ephemeral=True)
+        await reply(interaction, views.forget_question(concept, UserId(interaction.user.id)))
 
 
 @concepts.command(name="rename", description="Give one another name")
@@ -59,12 +60,13 @@ async def forget_concept(interaction: Interaction, name: str) -> None:
 async def rename_concept(interaction: Interaction, name: str, new_name: str) -> None:
     """The new name is said at once, in place of the noun; what was learned to say is the old one, so it is learned anew."""
     async with answering(interaction):
+        await interaction.response.defer(thinking=True, ephemeral=True)
         concept = await named(interaction, name)
         refuse_changing(concept, UserId(interaction.user.id))
         renamed = await interaction.client.store.rename_concept(concept.id, clean_name(new_name))
         await interaction.client.store.retry(concept.id, NOWHERE)
-        await reply(interaction, views.said(replies.renamed(concept.name, renamed.name), views.GREEN), ephemeral=True)
-        await interaction.client.teacher.wake()
+        await reply(interaction, views.said(replies.renamed(concept.name, renamed.name), views.GREEN))
+        interaction.client.spawn(interaction.client.teacher.wake())
 
 
 @show_concept.autocomplete("name")
@@ -83,20 +85,23 @@ async def turn_page(interaction: Interaction, fact: str) -> None:
 
 
 async def ask_to_forget(interaction: Interaction, fact: str) -> None:
+    await interaction.response.defer(thinking=True, ephemeral=True)
     concept = await behind(interaction, fact)
     refuse_forgetting(concept, *who(interaction))
-    await reply(interaction, views.forget_question(concept, UserId(interaction.user.id)), ephemeral=True)
+    await reply(interaction, views.forget_question(concept, UserId(interaction.user.id)))
 
 
 async def forget(interaction: Interaction, fact: str) -> None:
+    await interaction.response.defer()
     concept = await behind(interaction, fact)
     refuse_forgetting(concept, *who(interaction))
     await interaction.client.store.delete_concept(concept.id)
-    await interaction.client.progress.forgotten([concept.id])
     await replace(interaction, views.said(replies.forgotten(concept.name)))
+    await interaction.client.progress.forgotten([concept.id])
 
 
 async def keep(interaction: Interaction, fact: str) -> None:
+    await interaction.response.defer()
     concept = await behind(interaction, fact)
     await replace(interaction, views.said(replies.kept_as_is(concept.name)))
 

@@ -21,25 +21,29 @@ if TYPE_CHECKING:
 @app_commands.command(description="What I keep about you, and how to delete it")
 async def privacy(interaction: Interaction) -> None:
     async with answering(interaction):
+        await interaction.response.defer(thinking=True, ephemeral=True)
         user = UserId(interaction.user.id)
         kept = await interaction.client.store.kept_about(user)
-        await reply(interaction, views.privacy(replies.privacy(kept), user, bool(kept.concepts)), ephemeral=True)
+        await reply(interaction, views.privacy(replies.privacy(kept), user, bool(kept.concepts)))
 
 
 # -- buttons
 async def ask_to_delete(interaction: Interaction, fact: str) -> None:
+    await interaction.response.defer()
     user = UserId(interaction.user.id)
     kept = await interaction.client.store.kept_about(user)
     await replace(interaction, views.delete_question(replies.delete_question(kept), user))
 
 
 async def delete_everything(interaction: Interaction, fact: str) -> None:
+    await interaction.response.defer()
     bot, user = interaction.client, UserId(interaction.user.id)
     learning = bot.progress.learning_of(user)
     number = await bot.store.delete_user(user)
-    await bot.progress.forgotten(learning)
     await replace(interaction, views.said(replies.deleted(number)))
+    await bot.progress.forgotten(learning)
 
 
 async def keep_everything(interaction: Interaction, fact: str) -> None:
+    await interaction.response.defer()
     await replace(interaction, views.said(replies.NOTHING_DELETED))

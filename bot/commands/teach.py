@@ -102,7 +102,7 @@ async def begin(interaction: Interaction, concept: Concept, note: str = "") -> N
         await bot.progress.progress(concept, Progress("waiting", reason=reason))
     else:
         await bot.progress.show_queued(concept)
-    await bot.teacher.wake()
+    bot.spawn(bot.teacher.wake())
 
 
 def check(name: str, kind: Kind, what: str | None, private: bool, people_allowed: bool) -> Lesson:

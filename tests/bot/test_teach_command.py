@@ -53,7 +53,7 @@ async def test_the_last_word_mentions_the_teacher_and_nobody_else(town):
 
 
 async def test_the_reply_shows_each_stage(town, read):
-    """With real time between the steps every stage is an edit of the one reply."""
+    """Each stage is an edit of the one reply."""
     seen = []
     original = town.bot.progress._edit
 

@@ -1,0 +1,123 @@
+"""The live reply keeps its distance, never holds a training up, and never ends on an old state."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import discord
+import pytest
+from bot_fakes import RED, photo_of
+from conftest import texts
+
+from bot.progress import ProgressReplies
+from bot.teaching import NOWHERE, Progress
+from concept_store.records import Announce, Concept, GuildId, Kind, NewConcept, NewPhoto, State, UserId
+
+
+class Interaction:
+    """What ProgressReplies uses of one: edits take as long as the test wants."""
+
+    def __init__(self) -> None:
+        self.edits: list[str] = []
+        self.times: list[float] = []
+        self.words: list[str] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.followup = self
+
+    def is_expired(self) -> bool:
+        return False
+
+    async def edit_original_response(self, *, view: discord.ui.LayoutView, attachments: list[discord.File]) -> None:
+        self.times.append(asyncio.get_running_loop().time())
+        await self.open.wait()
+        self.edits.append("\n".join(texts(view.to_components())))
+
+    async def send(self, text: str, **options: Any) -> None:
+        self.words.append(text)
+
+
+class Stand:
+    def __init__(self, store: Any, every_s: float):
+        self.tasks: list[asyncio.Task[None]] = []
+        self.replies = ProgressReplies(object(), store, self.spawn, every_s)  # type: ignore[arg-type]
+        self.interaction = Interaction()
+
+    def spawn(self, work: Any) -> None:
+        self.tasks.append(asyncio.get_running_loop().create_task(work))
+
+    async def all_done(self) -> None:
+        async with asyncio.timeout(30):
+            await asyncio.gather(*self.tasks)
+
+
+@pytest.fixture
+async def kept(store) -> Concept:
+    new = NewConcept("Biscuit", Kind.PET, "dog", UserId(42), GuildId(1), False, Announce(5, 6))
+    photo = photo_of(RED)
+    return await store.create_concept(new, [NewPhoto(photo, photo, "d")])
+
+
+def learning(step: int) -> Progress:
+    return Progress("learning", step, 100)
+
+
+async def test_many_steps_are_few_edits_with_the_newest_at_the_end(store, kept):
+    stand = Stand(store, every_s=0.5)
+    stand.replies.open(kept, stand.interaction)
+    for step in range(1, 60):
+        await stand.replies.progress(kept, learning(step))
+        await asyncio.sleep(0.02)
+    await stand.all_done()
+    times = stand.interaction.times
+    assert all(later - earlier >= 0.3 for earlier, later in itertools.pairwise(times))  # 0.5 but for a machine that stutters
+    assert len(times) < 20 and "59/100" in stand.interaction.edits[-1]
+
+
+async def test_a_discord_that_hangs_holds_nothing_up_and_is_sent_the_newest_only(store, kept):
+    stand = Stand(store, every_s=0.001)
+    stand.replies.open(kept, stand.interaction)
+    stand.interaction.open.clear()
+    async with asyncio.timeout(20):
+        for step in range(1, 40):
+            await stand.replies.progress(kept, learning(step))
+            await asyncio.sleep(0.002)
+    stand.interaction.open.set()
+    await stand.all_done()
+    assert [edit.split("\n")[1].split()[-1] for edit in stand.interaction.edits] == ["1/100", "39/100"]
+
+
+async def test_ready_is_the_last_thing_shown_whatever_was_waiting(store, kept):
+    stand = Stand(store, every_s=0.05)
+    stand.replies.open(kept, stand.interaction, note="-# advice")
+    stand.interaction.open.clear()
+    await stand.replies.progress(kept, learning(1))
+    await asyncio.sleep(0.01)
+    await stand.replies.progress(kept, learning(2))
+    ending = asyncio.create_task(stand.replies.finished(replace(kept, state=State.READY)))
+    await asyncio.sleep(0.01)
+    stand.interaction.open.set()
+    await ending
+    await stand.all_done()
+    assert "Biscuit is ready" in stand.interaction.edits[-1] and "-# advice" in stand.interaction.edits[-1]
+    assert len(stand.interaction.edits) == 2 and stand.interaction.words == ["<@42> **Biscuit** is ready."]
+
+
+async def test_a_training_nobody_waits_for_ends_without_a_word(store, kept):
+    stand = Stand(store, every_s=0.001)
+    quiet = replace(kept, announce=NOWHERE, state=State.READY)
+    await stand.replies.finished(quiet)
+    await stand.all_done()
+    assert (await store.concept(kept.id)).announced  # noted, so that it isn't asked again
+
+
+async def test_the_last_word_is_not_said_twice_at_once(store, kept):
+    stand = Stand(store, every_s=0.001)
+    done = replace(kept, state=State.READY)
+    await asyncio.gather(*(stand.replies.announce(done, stand.interaction) for _ in range(3)))
+    assert len(stand.interaction.words) == 1
+
+
