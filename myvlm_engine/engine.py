@@ -181,6 +181,7 @@ def load_engine(vlm: str = "pocket", encoders: Sequence[str] = ("embedded",), de
     """The real parts, loaded once. Seconds; imports torch. Errors: ValueError with a sentence for a name nobody knows,
     and what a model's files lack (RuntimeError)."""
     import torch
+    from transformers.utils.logging import disable_progress_bar
 
     from .personalise.naming import answer
     from .personalise.training import learn_concept
@@ -188,6 +189,7 @@ def load_engine(vlm: str = "pocket", encoders: Sequence[str] = ("embedded",), de
     from .recognition.heads import fit_head
     from .vlms.base import load_vlm
 
+    disable_progress_bar()  # of weights: the log is for events
     if threads:
         torch.set_num_threads(threads)
     place = best_device() if device == "auto" else device
