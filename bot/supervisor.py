@@ -25,6 +25,7 @@ log = structlog.get_logger("myvlm.supervisor")
 LOOPBACK = "127.0.0.1"
 END_WITHIN_S = 6.0  # the engine finishes the step it is in, 3 s at most
 ASK_EVERY_S = 0.2
+LOAD_AGAIN_AFTER_S = 60.0  # an engine that couldn't load its models says why for so long, then tries again
 
 
 @dataclass(frozen=True)
@@ -106,18 +107,21 @@ async def _start(command: Sequence[str], environ: Mapping[str, str]) -> asyncio.
 
 
 async def _until_ended(process: asyncio.subprocess.Process, address: Address) -> None:
-    announcing = asyncio.create_task(_announce_readiness(address))
+    watching = asyncio.create_task(_watch_loading(process, address))
     try:
         await process.wait()
     finally:
-        announcing.cancel()
+        watching.cancel()
 
 
-async def _announce_readiness(address: Address) -> None:
+async def _watch_loading(process: asyncio.subprocess.Process, address: Address) -> None:
+    """Says when the engine is ready. One that can't load its models is ended after a while: the next may find them."""
     started = time.monotonic()
     health = await ready(address)
     if failure := health.get("failure"):
-        log.error("engine_not_loaded", why=failure)
+        log.error("engine_not_loaded", why=failure, next_try_in_s=LOAD_AGAIN_AFTER_S)
+        await asyncio.sleep(LOAD_AGAIN_AFTER_S)
+        await _end(process)
     else:
         log.info("engine_ready", seconds=round(time.monotonic() - started, 1), vlm=health.get("vlm"), device=health.get("device"))
 

@@ -62,6 +62,22 @@ async def test_an_engine_that_ignores_the_polite_signal_is_killed(monkeypatch):
     assert not psutil.pid_exists(pid)
 
 
+async def test_an_engine_that_could_not_load_its_models_tries_again_and_finds_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("bot.supervisor.LOAD_AGAIN_AFTER_S", 0.3)
+    weights = tmp_path / "weights"
+    failing = STAND_IN.replace(
+        '"ready": True', f'"ready": os.path.exists({str(weights)!r}), "failure": None if os.path.exists({str(weights)!r}) else "gone"'
+    )
+    address = Address(f"http://127.0.0.1:{free_port()}")
+    async with kept([sys.executable, "-c", failing, address.url.rsplit(":", 1)[1]], {}, address, Backoff(first_s=0.05)):
+        first = await health_of(address)
+        assert first["failure"] == "gone"
+        second = await health_of(address, but_not=first["pid"])
+        weights.touch()
+        third = await health_of(address, but_not=second["pid"])
+        assert third["ready"]
+
+
 async def test_an_engine_that_ends_at_once_is_tried_less_and_less_often(tmp_path):
     mark = tmp_path / "starts"
     command = [sys.executable, "-c", f"open({str(mark)!r}, 'a').write('x')"]
