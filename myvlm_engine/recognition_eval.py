@@ -1,0 +1,205 @@
+"""Recognition's part of `myvlm eval concepts`: every subject of a folder gets a head, all are enrolled at once, held photos are looked at.
+
+How heads are held against each other on a photo is handed in (the store knows that). Knows no set by name, no VLM and no caption.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .concept_trial import FIRES_AT, Match
+from .messages import Box, FitRequest, Head, Sight, pack
+from .photo_sets import PhotoSet, Split, read_photo_set, split
+from .pocket.weights import cache_folder
+from .recognition.encoders import Encoder
+from .recognition.heads import fit_head
+from .recognition.negatives import read_photo
+
+Look = Callable[[Sequence[Sight]], list[Match]]  # every head on one photo, surest first
+MakeLook = Callable[[Mapping[str, Head]], Look]
+NEIGHBOURS = 8  # the bot's: concepts that look most alike are each other's negatives
+FIGURES = ("recall", "precision", "macro_f1", "specificity", "rank1", "false_name_photos")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A photo to look at."""
+
+    path: Path
+    subject: str | None  # who is in it; None: nobody of the set
+    negative_of: frozenset[str]  # subjects it counts as a negative for
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the enrolled heads said of one photo."""
+
+    photo: Evaluated
+    scores: dict[str, float]  # subject -> score
+
+    @property
+    def fired(self) -> set[str]:
+        return {name for name, score in self.scores.items() if score >= FIRES_AT}
+
+    @property
+    def wrong(self) -> set[str]:
+        return self.fired & self.photo.negative_of
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """All subjects' heads of one seed."""
+
+    heads: dict[str, Head]
+    boxes: dict[str, list[Box]]  # of the taught photos
+    fit_s: list[float]
+
+
+def evaluate_recognition(
+    folder: Path,
+    make_look: MakeLook,
+    encoder: Encoder,
+    shots: int | None = None,
+    seeds: int = 1,
+    limit: int | None = None,
+    counted: Callable[[Iterable[Path], str, int], Iterable[Path]] = lambda items, title, total: items,
+) -> dict[str, float]:
+    """The six figures of `myvlm eval concepts`, each the mean over seeds, with "any_name_negatives" (the share of negatives/ and random/
+    with a name), "fit_p50" (s) and "photos" (a seed). Errors: ValueError with a sentence about the folder."""
+    found = read_photo_set(folder)
+    sights = SightCache(encoder)
+    sights.fill(counted(paths := all_photos(found), "seeing", len(paths)))
+    trials = [run_seed(found, sights, make_look, shots, seed, limit) for seed in range(seeds)]
+    per_seed = [figures_of(seen, [s.name for s in found.subjects]) for seen, _ in trials]
+    return {
+        **{name: statistics.fmean(f[name] for f in per_seed) for name in per_seed[0]},
+        "fit_p50": statistics.median(s for _, enrolment in trials for s in enrolment.fit_s),
+        "photos": len(trials[0][0]),
+    }
+
+
+def run_seed(
+    found: PhotoSet, sights: SightCache, make_look: MakeLook, shots: int | None, seed: int, limit: int | None
+) -> tuple[list[Seen], Enrolment]:
+    """Teaches everybody, then looks at what was not taught (at most `limit` photos, drawn with the seed)."""
+    splits = [split(subject, shots, seed) for subject in found.subjects]
+    enrolment = enrol(splits, sights, make_look)
+    photos = evaluated_photos(found, splits)
+    if limit is not None and limit < len(photos):
+        photos = random.Random(seed).sample(photos, limit)
+    look = make_look(enrolment.heads)
+    seen = [Seen(photo, {m.subject: m.score for m in look([sights.of(photo.path)])}) for photo in photos]
+    return seen, enrolment
+
+
+def enrol(splits: Sequence[Split], sights: SightCache, make_look: MakeLook) -> Enrolment:
+    """As the bot does: a first head from the taught photos alone, then one that knows its nearest neighbours' photos as negatives."""
+    positives = {s.subject.name: [sights.of(path) for path in s.taught] for s in splits}
+    kinds = {s.subject.name: s.subject.kind for s in splits}
+    requests = {name: FitRequest(kind=kinds[name], positives=taught) for name, taught in positives.items()}
+    look = make_look({name: fit_head(sights.encoder, request)[0] for name, request in requests.items()})
+    enrolment = Enrolment({}, {}, [])
+    for name, request in requests.items():
+        negatives = [sight for other in neighbours(name, positives[name], look) for sight in positives[other]]
+        started = time.monotonic()
+        enrolment.heads[name], enrolment.boxes[name] = fit_head(sights.encoder, request.model_copy(update={"negatives": negatives}))
+        enrolment.fit_s.append(time.monotonic() - started)
+    return enrolment
+
+
+def neighbours(name: str, taught: Sequence[Sight], look: Look) -> list[str]:
+    """The other subjects whose heads score highest on these photos."""
+    highest: dict[str, float] = {}
+    for sight in taught:
+        for match in look([sight]):
+            highest[match.subject] = max(highest.get(match.subject, 0.0), match.score)
+    return [other for other in sorted(highest, key=lambda o: -highest[o]) if other != name][:NEIGHBOURS]
+
+
+def all_photos(found: PhotoSet) -> list[Path]:
+    groups = [*(s.photos for s in found.subjects), *found.lookalikes.values(), found.others]
+    return [path for group in groups for path in group]
+
+
+def evaluated_photos(found: PhotoSet, splits: Sequence[Split]) -> list[Evaluated]:
+    """Held photos of subjects, which are negatives of all other subjects; negatives of one; negatives of all."""
+    everybody = frozenset(s.name for s in found.subjects)
+    held = [Evaluated(p, s.subject.name, everybody - {s.subject.name}) for s in splits for p in s.held]
+    lookalikes = [Evaluated(p, None, frozenset({name})) for name, photos in found.lookalikes.items() for p in photos]
+    return [*held, *lookalikes, *(Evaluated(p, None, everybody) for p in found.others)]
+
+
+def figures_of(seen: Sequence[Seen], names: Sequence[str]) -> dict[str, float]:
+    """FIGURES and "any_name_negatives" of one seed. Shares of nothing are 0."""
+    own = [s for s in seen if s.photo.subject is not None]
+    hits = sum(s.photo.subject in s.fired for s in own)
+    wrong = sum(len(s.wrong) for s in seen)
+    nobody = [s for s in seen if s.photo.subject is None]
+    return {
+        "recall": _share(hits, len(own)),
+        "precision": _share(hits, hits + wrong),
+        "macro_f1": statistics.fmean(_f1(seen, name) for name in names),
+        "specificity": 1 - _share(wrong, sum(len(s.photo.negative_of) for s in seen)),
+        "rank1": _share(sum(max(s.scores, key=lambda n: s.scores[n], default=None) == s.photo.subject for s in own), len(own)),
+        "false_name_photos": _share(sum(bool(s.wrong) for s in seen), len(seen)),
+        "any_name_negatives": _share(sum(bool(s.wrong) for s in nobody), len(nobody)),
+    }
+
+
+def _f1(seen: Sequence[Seen], name: str) -> float:
+    """F1 of one head over the photos with its subject and those that are its negatives."""
+    right = sum(name in s.fired for s in seen if s.photo.subject == name)
+    missed = sum(name not in s.fired for s in seen if s.photo.subject == name)
+    return _share(2 * right, 2 * right + missed + sum(name in s.wrong for s in seen))
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+class SightCache:
+    """What one encoder saw, kept on disk by the photo's content and the encoder's fingerprint: each photo is encoded once."""
+
+    def __init__(self, encoder: Encoder, folder: Path | None = None):
+        self.encoder = encoder
+        self.folder = (folder or cache_folder() / "sights") / encoder.fingerprint
+        self._known: dict[Path, Sight] = {}
+
+    def fill(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            self.of(path)
+
+    def of(self, path: Path) -> Sight:
+        """Errors: ValueError naming a file that isn't a picture."""
+        if path not in self._known:
+            self._known[path] = self._read(path)
+        return self._known[path]
+
+    def _read(self, path: Path) -> Sight:
+        kept = self.folder / f"{hashlib.sha256(path.read_bytes()).hexdigest()}.npz"
+        if not kept.exists():
+            self._keep(path, kept)
+        with np.load(kept) as parts:
+            vectors, boxes = parts["vectors"], parts["boxes"]
+        return Sight(
+            encoder=self.encoder.fingerprint, width=self.encoder.width, vectors=pack(vectors), boxes=[tuple(b) for b in boxes.tolist()]
+        )
+
+    def _keep(self, path: Path, kept: Path) -> None:
+        try:
+            image = read_photo(path)
+        except OSError as error:
+            raise ValueError(f"{path} can't be read as a picture. Take it out of the folder or replace it.") from error
+        vectors, boxes = self.encoder.see(image)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = kept.with_suffix(".partial.npz")
+        np.savez(partial, vectors=vectors, boxes=np.array(boxes, dtype=np.float64).reshape(-1, 4))
+        partial.rename(kept)
