@@ -56,6 +56,16 @@ async def test_teach_with_four_files_then_describe_another(tmp_path: Path) -> No
         await person.reads("Zippy recognised", within_s=30)
 
 
+@pytest.mark.timeout(1800)
+async def test_the_same_on_the_embedded_model_with_the_engine_it_starts_itself(tmp_path: Path) -> None:
+    photos = write_toy_photos(tmp_path, range(5))
+    async with trying(tmp_path, {"MYVLM_ENGINE__TIMEOUT_S": "400"}) as (_, person):
+        await teach_zippy(person, photos[:4])
+        await person.reads("Zippy is ready", within_s=1200)
+        await person.command("describe", files={"photo": photos[4]})
+        await person.reads(re.compile(r"Zippy .*Zippy recognised"), within_s=400)
+
+
 async def test_what_was_taught_yesterday_is_known_today(tmp_path: Path) -> None:
     photos = write_toy_photos(tmp_path, range(5))
     async with stub_engine(tmp_path) as environ:
