@@ -36,7 +36,8 @@ def align_projector(
     """Trains `projector` in place. `words` (V, 576); `rows` photos of `tokens` (N, views, 26, C); `shares` (rows, V): how many of
     a photo's captions use each word. Returns the last loss (mean binary cross-entropy, nats)."""
     scale, bias = torch.nn.Parameter(torch.tensor(10.0)), torch.nn.Parameter(torch.logit(shares.mean(0).clamp(1e-4, 0.9)) - 1.0)
-    optimiser = torch.optim.AdamW([{"params": projector.parameters()}, {"params": [scale, bias], "lr": 1e-2}], lr=rate, weight_decay=0.02)
+    groups: list[dict] = [{"params": list(projector.parameters())}, {"params": [scale, bias], "lr": 1e-2}]
+    optimiser = torch.optim.AdamW(groups, lr=rate, weight_decay=0.02)
     rng, loss = random.Random(0), torch.zeros(())
     projector.train()
     for step in tqdm(range(steps), desc="align", mininterval=10):

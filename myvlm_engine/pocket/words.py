@@ -30,7 +30,6 @@ STOP_WORDS = frozenset(
 )
 
 
-
 @dataclass(frozen=True, eq=False)
 class WordSpotter:
     """score of word v = weight_v . (x - mean) / std + bias_v: about the square root of the share of captions that use it."""
