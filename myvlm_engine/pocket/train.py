@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from tqdm import tqdm
 
 from .align import align_projector, word_vectors
@@ -25,6 +26,7 @@ from .projector import Projector, add_lora
 from .prompts import prefix_texts
 from .slots import Slot, name_subjects
 from .tree import Batch, Tree, collate, encode, grow_tree
+from .weights import SHIPPED, load_plain_lm, pack
 from .words import WordSpotter
 
 HALF = torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
@@ -35,8 +37,6 @@ class Model:
     """The projector and the LM with its LoRA, ready to train."""
 
     def __init__(self, seed: int = 0):
-        from .weights import load_plain_lm
-
         torch.manual_seed(seed)
         self.lm, self.tokenizer = load_plain_lm()
         norm = self.lm.get_input_embeddings().weight.norm(dim=1).mean().item()
@@ -211,8 +211,11 @@ def train_cross_entropy(run: Run, loader: Loader, steps: int, validate, save_eve
             run.model.train()
 
 
-def main(photos: Path, work: Path, steps: int = 600, batch: int = 16, seed: int = 0, stage: str = "xe", scst_steps: int = 200) -> None:
-    """Stages in this order: xe (cross-entropy), scst (self-critical), ship (writes the package's weights)."""
+def main(
+    photos: Path, work: Path, steps: int = 600, batch: int = 16, seed: int = 0, stage: str = "xe", scst_steps: int = 200, warm: bool = False
+) -> None:
+    """Stages in this order: xe (cross-entropy), scst (self-critical), ship (writes the package's weights). `warm`: cross-entropy
+    goes on from the shipped weights instead of from nothing."""
     from .selfcritical import train_self_critical
     from .validate import caption_scores
 
@@ -223,7 +226,10 @@ def main(photos: Path, work: Path, steps: int = 600, batch: int = 16, seed: int 
     model = Model(seed)
     loader = Loader(examples, features, model.tokenizer, batch, seed)
     if stage == "xe":
-        first_lesson(model, examples, features, spotter, work)
+        if warm:
+            load_parameters(model, {k: v.float() for k, v in load_file(SHIPPED).items()})
+        else:
+            first_lesson(model, examples, features, spotter, work)
         run = Run(work, model, "xe", {"projector": 5e-4, "lora": 4e-4})
         train_cross_entropy(run, loader, steps, lambda: caption_scores(model, examples, features, limit=100))
     else:
@@ -249,8 +255,6 @@ def first_lesson(model: Model, examples: list[Example], features: Features, spot
 
 def ship(work: Path, spotter: WordSpotter) -> None:
     """Packs the newest finished stage as the package's safetensors; float16, a note of where it comes from in the header."""
-    from .weights import SHIPPED, pack
-
     stage = "scst" if (work / "scst.pt").exists() else "xe"
     state = torch.load(work / f"{stage}.pt", weights_only=True)
     facts = {"format": "pt", "stage": stage, "steps": str(state["step"]), "vocabulary": json.dumps(spotter.vocabulary)}
