@@ -57,7 +57,7 @@ def recognition_figures(
 def concept_figures(
     engine: Engine, folder: Path, make_look: MakeLook, shots: int | None, seeds: int, limit: int | None, method: str
 ) -> tuple[dict[str, Any], list[Trial]]:
-    """{"recognition", "captions", "seconds", "per_seed", …} and what each seed gave. Errors: ValueError."""
+    """{"recognition", "captions", "seconds", "per_seed", …} and what each seed gave. Errors: CantMeasure."""
     found = read_photo_set(folder)
     sights = SightCache(engine.parts.encoders[0])
     sights.fill(counted(paths := all_photos(found), "seeing", len(paths)))

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .figures import counted, show, write_json
-from .photo_sets import AskedPhoto, CaptionedPhoto, asked_photos, captioned_photos
+from .photo_sets import AskedPhoto, CantMeasure, CaptionedPhoto, asked_photos, captioned_photos
 from .report import write_report
 
 if TYPE_CHECKING:
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from .vlms.base import View, Vlm
 
 BATCH = 8  # photos through the vision tower at once
+T = TypeVar("T")
 METHODS = ("myvlm", "name-substitution")  # the latter learns no embedding: the name takes the class noun's place
 REPORT = "eval-report.html"  # in the working folder, unless another is named
 
 
 def eval_captions(folder: Path, limit: int | None = None, json_path: Path | None = None, vlm: str = "pocket") -> dict[str, Any]:
     """CIDEr-D, BLEU-4 and sentence similarity of the frozen model's captions, decoded as for members.
-    Errors: ValueError with a sentence about the folder."""
+    Errors: CantMeasure with a sentence about the folder."""
     photos = captioned_photos(folder, limit)
     figures = caption_figures(photos, _load_vlm(vlm))
     show(f"captions of {len(photos)} photos", {**figures["captions"], **figures["seconds"]})
@@ -64,7 +65,7 @@ def described(vlm: Vlm, paths: Sequence[Path]) -> Iterator[tuple[str, float]]:
 
 def eval_vqa(folder: Path, limit: int | None = None, json_path: Path | None = None, every: int = 1, vlm: str = "pocket") -> dict[str, Any]:
     """Answers to qa.jsonl: exact matches of words, and soft ones (F1 of words). `every` takes only each n-th photo (those that
-    training left out). Errors: ValueError with a sentence about the folder."""
+    training left out). Errors: CantMeasure with a sentence about the folder."""
     asked = asked_photos(folder, limit, every)
     figures = answer_figures(asked, _load_vlm(vlm))
     show(f"answers to {len(asked)} questions", figures["vqa"])
@@ -107,18 +108,20 @@ def eval_concepts(
     looking: Callable[[Mapping[str, Head]], Callable[[Sequence[Sight]], Sequence[tuple[str, float, Box | None]]]],
 ) -> dict[str, Any]:
     """Teaches everybody in a folder and describes the held photos; prints, writes JSON and the HTML report. `looking` holds heads
-    against each other on a photo, surest first (the store knows how). Errors: ValueError with a sentence about folder or method."""
+    against each other on a photo, surest first (the store knows how). Errors: CantMeasure with a sentence about folder or method."""
     if method not in METHODS:
-        raise ValueError(f"There is no method {method!r}. Known: {', '.join(METHODS)}.")
+        raise CantMeasure(f"There is no method {method!r}. Known: {', '.join(METHODS)}.")
     from .concept_evaluation import concept_figures, matched_by, recognition_figures, report_of
-    from .engine import best_device, load_engine
+    from .engine import load_engine
     from .recognition.encoders import load_encoder
 
     look = matched_by(looking)
     if recognition_only:
-        figures = recognition_figures(load_encoder("embedded", best_device()), folder, look, shots, seeds, limit)
+        encoder = _loaded(lambda device: load_encoder("embedded", device))
+        figures = recognition_figures(encoder, folder, look, shots, seeds, limit)
     else:
-        figures, trials = concept_figures(load_engine(vlm), folder, look, shots, seeds, limit, method)
+        engine = _loaded(lambda device: load_engine(vlm, device=device))
+        figures, trials = concept_figures(engine, folder, look, shots, seeds, limit, method)
         write_report(report_of(folder, figures, trials[0]), html_path or Path(REPORT))
     for title in ("recognition", "captions", "seconds"):
         if title in figures:
@@ -138,18 +141,31 @@ def viewed(vlm: Vlm, paths: Sequence[Path]) -> Iterator[tuple[Path, View, float]
 
 
 def open_photo(path: Path) -> Image.Image:
-    """Errors: ValueError naming the file."""
+    """Errors: CantMeasure naming the file."""
     from .errors import NotAPicture
     from .photo import read_photo
 
     try:
         return read_photo(path.read_bytes())
     except NotAPicture as error:
-        raise ValueError(f"{path} can't be read as a picture. Take it out of the folder or replace it.") from error
+        raise CantMeasure(f"{path} can't be read as a picture. Take it out of the folder or replace it.") from error
 
 
 def _load_vlm(name: str) -> Vlm:
-    from .engine import best_device
     from .vlms.base import load_vlm
 
-    return load_vlm(name, best_device())
+    return _loaded(lambda device: load_vlm(name, device))
+
+
+def _loaded(load: Callable[[str], T]) -> T:
+    """A model on what the machine has. Errors: CantMeasure where it isn't known or isn't installed."""
+    from transformers.utils.logging import disable_progress_bar
+
+    from .engine import best_device
+    from .pocket.weights import PocketMissing
+
+    disable_progress_bar()
+    try:
+        return load(best_device())
+    except (ValueError, PocketMissing) as error:
+        raise CantMeasure(str(error)) from error

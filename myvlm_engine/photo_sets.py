@@ -27,6 +27,10 @@ NAME_MARK = "<name>"  # stands for the subject in captions.json
 MANY_PHOTOS, SHOTS, FEW_SHOTS = 5, 4, 3  # four photos teach where a subject has five or more, else three
 
 
+class CantMeasure(ValueError):
+    """A folder, a file in it or a choice is wrong; the message is a sentence for whoever started `myvlm eval`."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """One pet, person or thing and its photos."""
@@ -70,23 +74,23 @@ class AskedPhoto:
 
 
 def read_photo_set(folder: Path) -> PhotoSet:
-    """Errors: ValueError with a sentence that names what is missing or wrong."""
+    """Errors: CantMeasure with a sentence that names what is missing or wrong."""
     facts = _facts(folder / "concepts.json")
     subjects = tuple(_subject(f, facts.get(f.name, {})) for f in _folders(folder / "concepts"))
     if not subjects:
-        raise ValueError(f"{folder} has no photos in concepts/<name>/. Put each subject's photos into a folder of its own there.")
+        raise CantMeasure(f"{folder} has no photos in concepts/<name>/. Put each subject's photos into a folder of its own there.")
     lookalikes = {f.name: pictures(f) for f in _folders(folder / "negatives")}
     if strangers := sorted(set(lookalikes) - {s.name for s in subjects}):
-        raise ValueError(f"{folder / 'negatives' / strangers[0]}: there is no subject {strangers[0]!r} in {folder / 'concepts'}.")
+        raise CantMeasure(f"{folder / 'negatives' / strangers[0]}: there is no subject {strangers[0]!r} in {folder / 'concepts'}.")
     return PhotoSet(subjects, lookalikes, (*pictures(folder / "negatives"), *pictures(folder / "random")))
 
 
 def split(subject: Subject, shots: int | None, seed: int) -> Split:
     """Taught and held photos; with one seed the same on every machine. At least one photo is held.
-    Errors: ValueError when there aren't enough."""
+    Errors: CantMeasure when there aren't enough."""
     wanted = shots or (SHOTS if len(subject.photos) >= MANY_PHOTOS else FEW_SHOTS)
     if len(subject.photos) < 2:
-        raise ValueError(f"concepts/{subject.name} has {len(subject.photos)} photo: one to teach and one to describe are needed.")
+        raise CantMeasure(f"concepts/{subject.name} has {len(subject.photos)} photo: one to teach and one to describe are needed.")
     taught = min(wanted, len(subject.photos) - 1)
     order = list(subject.photos)
     random.Random(f"{seed}/{subject.name}").shuffle(order)
@@ -94,13 +98,13 @@ def split(subject: Subject, shots: int | None, seed: int) -> Split:
 
 
 def captioned_photos(folder: Path, limit: int | None = None) -> list[CaptionedPhoto]:
-    """Rows of captions.jsonl, held ones where there are any. Errors: ValueError."""
+    """Rows of captions.jsonl, held ones where there are any. Errors: CantMeasure."""
     rows = _measured(_rows(folder / "captions.jsonl", ("image", "captions")))
     return [CaptionedPhoto(_there(folder / r["image"]), tuple(r["captions"])) for r in rows[:limit]]
 
 
 def asked_photos(folder: Path, limit: int | None = None, every: int = 1) -> list[AskedPhoto]:
-    """Questions of qa.jsonl, held ones where there are any, of every `every`-th photo; at most `limit` questions. Errors: ValueError."""
+    """Questions of qa.jsonl, held ones where there are any, of every `every`-th photo; at most `limit` questions. Errors: CantMeasure."""
     rows = _measured(_rows(folder / "qa.jsonl", ("image", "qa")))[::every]
     asked = [AskedPhoto(folder / r["image"], pair["q"], pair["a"]) for r in rows for pair in r["qa"]]
     return [AskedPhoto(_there(a.path), a.question, a.answer) for a in asked[:limit]]
@@ -118,7 +122,7 @@ def _folders(folder: Path) -> list[Path]:
 def _subject(folder: Path, facts: dict[str, str]) -> Subject:
     kind = facts.get("kind", "object")
     if kind not in ("pet", "person", "object"):
-        raise ValueError(f"concepts.json: {folder.name} is of kind {kind!r}. Known: pet, person, object.")
+        raise CantMeasure(f"concepts.json: {folder.name} is of kind {kind!r}. Known: pet, person, object.")
     captions = {photo: tuple(texts) for photo, texts in _facts(folder / "captions.json").items()}
     return Subject(folder.name, cast(Literal["pet", "person", "object"], kind), facts.get("class"), pictures(folder), captions)
 
@@ -129,24 +133,24 @@ def _facts(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} isn't JSON: {error}.") from error
+        raise CantMeasure(f"{path} isn't JSON: {error}.") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{path} must hold a JSON object.")
+        raise CantMeasure(f"{path} must hold a JSON object.")
     return found
 
 
 def _rows(path: Path, needed: Sequence[str]) -> Iterator[dict[str, Any]]:
     if not path.exists():
-        raise ValueError(f"There is no {path}. `myvlm eval --help` says what the folder should hold.")
+        raise CantMeasure(f"There is no {path}. `myvlm eval --help` says what the folder should hold.")
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {number}, isn't JSON: {error}.") from error
+            raise CantMeasure(f"{path}, line {number}, isn't JSON: {error}.") from error
         if lacking := [key for key in needed if not isinstance(row, dict) or key not in row]:
-            raise ValueError(f"{path}, line {number}, lacks {lacking[0]!r}.")
+            raise CantMeasure(f"{path}, line {number}, lacks {lacking[0]!r}.")
         yield row
 
 
@@ -158,5 +162,5 @@ def _measured(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _there(path: Path) -> Path:
     if not path.is_file():
-        raise ValueError(f"There is no photo {path}.")
+        raise CantMeasure(f"There is no photo {path}.")
     return path

@@ -17,7 +17,7 @@ import numpy as np
 
 from .concept_trial import FIRES_AT, Match
 from .messages import Box, FitRequest, Head, Sight, pack
-from .photo_sets import PhotoSet, Split, read_photo_set, split
+from .photo_sets import CantMeasure, PhotoSet, Split, read_photo_set, split
 from .pocket.weights import cache_folder
 from .recognition.encoders import Encoder
 from .recognition.heads import fit_head
@@ -73,7 +73,7 @@ def evaluate_recognition(
     counted: Callable[[Iterable[Path], str, int], Iterable[Path]] = lambda items, title, total: items,
 ) -> dict[str, float]:
     """The six figures of `myvlm eval concepts`, each the mean over seeds, with "any_name_negatives" (the share of negatives/ and random/
-    with a name), "fit_p50" (s) and "photos" (a seed). Errors: ValueError with a sentence about the folder."""
+    with a name), "fit_p50" (s) and "photos" (a seed). Errors: CantMeasure with a sentence about the folder."""
     found = read_photo_set(folder)
     sights = SightCache(encoder)
     sights.fill(counted(paths := all_photos(found), "seeing", len(paths)))
@@ -178,7 +178,7 @@ class SightCache:
             self.of(path)
 
     def of(self, path: Path) -> Sight:
-        """Errors: ValueError naming a file that isn't a picture."""
+        """Errors: CantMeasure naming a file that isn't a picture."""
         if path not in self._known:
             self._known[path] = self._read(path)
         return self._known[path]
@@ -197,7 +197,7 @@ class SightCache:
         try:
             image = read_photo(path)
         except OSError as error:
-            raise ValueError(f"{path} can't be read as a picture. Take it out of the folder or replace it.") from error
+            raise CantMeasure(f"{path} can't be read as a picture. Take it out of the folder or replace it.") from error
         vectors, boxes = self.encoder.see(image)
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = kept.with_suffix(".partial.npz")

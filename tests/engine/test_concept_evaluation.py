@@ -15,7 +15,7 @@ from myvlm_engine import evaluation
 from myvlm_engine.concept_evaluation import concept_figures, matched_by, report_of
 from myvlm_engine.concept_trial import teach_request
 from myvlm_engine.engine import Engine, Parts
-from myvlm_engine.evaluation import eval_concepts
+from myvlm_engine.evaluation import CantMeasure, eval_concepts
 from myvlm_engine.report import write_report
 
 RECOGNITION = {"recall", "precision", "macro_f1", "specificity", "rank1", "false_name_photos"}
@@ -96,5 +96,5 @@ def test_recognition_alone_is_measured_without_a_vlm_and_written(folder, tmp_pat
 
 
 def test_a_method_nobody_knows_is_told(tmp_path):
-    with pytest.raises(ValueError, match=r"There is no method 'magic'\. Known: myvlm, name-substitution"):
+    with pytest.raises(CantMeasure, match=r"There is no method 'magic'\. Known: myvlm, name-substitution"):
         eval_concepts(tmp_path, method="magic", looking=looking)

@@ -7,9 +7,9 @@ import json
 import pytest
 from engine_fakes import FakeVlm, picture
 
-from myvlm_engine.evaluation import answer_figures, caption_figures, plain_question
+from myvlm_engine.evaluation import answer_figures, caption_figures, eval_captions, plain_question
 from myvlm_engine.figures import rounded, show, write_json
-from myvlm_engine.photo_sets import asked_photos, captioned_photos
+from myvlm_engine.photo_sets import CantMeasure, asked_photos, captioned_photos
 
 
 @pytest.fixture
@@ -46,8 +46,13 @@ def test_every_nth_photo_can_be_asked_about_alone(folder):
 
 def test_a_photo_that_is_none_is_named(folder):
     (folder / "images/red.jpg").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"red\.jpg can't be read as a picture"):
+    with pytest.raises(CantMeasure, match=r"red\.jpg can't be read as a picture"):
         answer_figures(asked_photos(folder), FakeVlm())
+
+
+def test_a_model_nobody_knows_is_told(folder):
+    with pytest.raises(CantMeasure, match="No VLM 'nonsense'"):
+        eval_captions(folder, vlm="nonsense")
 
 
 def test_questions_are_asked_as_a_member_would():

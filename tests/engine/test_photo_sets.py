@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from engine_fakes import picture
 
-from myvlm_engine.photo_sets import asked_photos, captioned_photos, read_photo_set, split
+from myvlm_engine.photo_sets import CantMeasure, asked_photos, captioned_photos, read_photo_set, split
 
 
 def put(path: Path, content: bytes | str | None = None) -> Path:
@@ -79,7 +79,7 @@ def test_captions_and_questions_of_a_held_split_are_preferred(tmp_path):
 def test_a_folder_that_is_wrong_is_told_what_is_wrong(tmp_path, files, sentence):
     for name, content in files.items():
         put(tmp_path / name, content)
-    with pytest.raises(ValueError) as refusal:
+    with pytest.raises(CantMeasure) as refusal:
         read_photo_set(tmp_path)
     assert sentence in str(refusal.value)
 
@@ -96,12 +96,12 @@ def test_a_folder_that_is_wrong_is_told_what_is_wrong(tmp_path, files, sentence)
 def test_captions_that_are_wrong_are_told_what_is_wrong(tmp_path, lines, sentence):
     if lines:
         put(tmp_path / "captions.jsonl", lines)
-    with pytest.raises(ValueError) as refusal:
+    with pytest.raises(CantMeasure) as refusal:
         captioned_photos(tmp_path)
     assert sentence in str(refusal.value)
 
 
 def test_a_subject_with_one_photo_cannot_be_measured(tmp_path):
     put(tmp_path / "concepts/rex/a.jpg")
-    with pytest.raises(ValueError, match="one to teach and one to describe"):
+    with pytest.raises(CantMeasure, match="one to teach and one to describe"):
         split(read_photo_set(tmp_path).subjects[0], None, 0)
