@@ -99,5 +99,9 @@ def _convert(trained: Path, folder: Path) -> None:
     config = {k: v for k, v in lm.config.to_dict().items() if k != "quantization_config" and not k.startswith("_")}
     (partial / "config.json").write_text(json.dumps(config | {"architectures": ["LlamaForCausalLM"]}, indent=1, default=str))
     tokenizer.save_pretrained(partial)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    try:
+        partial.rename(folder)
+    except OSError:  # another process converted it meanwhile; its result is the same
+        shutil.rmtree(partial, ignore_errors=True)
+        if not (folder / "model.safetensors").exists():
+            raise
