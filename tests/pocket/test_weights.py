@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from myvlm_engine.pocket import weights
+from myvlm_engine.pocket import weights  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
