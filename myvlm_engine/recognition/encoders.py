@@ -1,6 +1,6 @@
-"""Frozen encoders: a photo to region vectors, whole photo first, in one pass. `load_encoder(name)` finds one.
+"""Frozen encoders: a photo to region vectors, whole photo first. `load_encoder(name)` finds one.
 
-The embedded encoder is the EfficientNet-Lite2 tower of the embedded VLM at a higher resolution. Knows nothing of concepts,
+The embedded encoder is the EfficientNet-Lite2 tower of the embedded VLM at two sizes. Knows nothing of concepts,
 heads or the store; vectors of encoders with different fingerprints are never compared.
 """
 
@@ -19,11 +19,13 @@ from .nouns import everyday_noun
 from .projection import Projection, load_projection
 from .windows import Box, windows
 
-FORMAT = 1  # rises when what `see` computes changes
+FORMAT = 2  # rises when what `see` computes changes
 CELL_PX = 32
-SIDE_CELLS = 16  # of a square photo; other shapes keep their proportions at the same number of cells
+# Of a square photo; other shapes keep their proportions at the same number of cells. The coarse look is near the size the tower was
+# trained at and knows what fills the photo; the fine one finds small things.
+SIDES_CELLS = (9, 16)
 MAX_ASPECT = 4.0  # longer strips are squeezed
-PLAN = ((3, 2), (5, 3), (8, 4), (11, 5))  # (side, stride) of the windows in cells: 88 regions of a square photo
+PLAN = ((3, 2), (5, 3), (8, 4), (11, 5))  # (side, stride) of the windows in cells: 25 + 88 regions of a square photo
 STAGES = (16,)  # strides of the earlier stages beside the 1280 channels of the last
 STAGE_CHANNELS = 120
 BLOCKS = {"head": (slice(0, HEAD_CHANNELS), 1.0), "stage16": (slice(HEAD_CHANNELS, HEAD_CHANNELS + STAGE_CHANNELS), 0.5)}
@@ -75,18 +77,23 @@ class EmbeddedEncoder:
 
 
 def raw_regions(tower: VisionTower, image: Image.Image, half: bool) -> tuple[np.ndarray, list[Box]]:
-    """Raw features of every window, (n, 1400) float32, and the windows' boxes."""
-    grids = tower.grids(fitted_pixels(image)[None], half)
+    """Raw features of every window at every size, (n, 1400) float32, and the windows' boxes."""
+    looks = [_look(tower, fitted_pixels(image, side), half) for side in SIDES_CELLS]
+    return np.vstack([features for features, _ in looks]), [box for _, boxes in looks for box in boxes]
+
+
+def _look(tower: VisionTower, pixels: torch.Tensor, half: bool) -> tuple[np.ndarray, list[Box]]:
+    grids = tower.grids(pixels[None], half)
     rows, columns = grids.head.shape[2:]
     maps = [grids.head, *(F.adaptive_avg_pool2d(grids.stages[stride], (rows, columns)) for stride in STAGES)]
     found = windows(rows, columns, PLAN)
     return window_means(torch.cat(maps, 1)[0].cpu().numpy(), found), [w.box(rows, columns) for w in found]
 
 
-def fitted_pixels(image: Image.Image) -> torch.Tensor:
-    """(3, H, W) float32 in 0..1 of about 16 x 16 cells; proportions kept to within half a cell."""
+def fitted_pixels(image: Image.Image, side_cells: int) -> torch.Tensor:
+    """(3, H, W) float32 in 0..1 of about side_cells x side_cells cells; proportions kept to within half a cell."""
     aspect = min(max(image.width / image.height, 1 / MAX_ASPECT), MAX_ASPECT)
-    columns, rows = round(SIDE_CELLS * aspect**0.5), round(SIDE_CELLS / aspect**0.5)
+    columns, rows = round(side_cells * aspect**0.5), round(side_cells / aspect**0.5)
     resized = image.convert("RGB").resize((columns * CELL_PX, rows * CELL_PX), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.asarray(resized, dtype=np.float32) / 255).permute(2, 0, 1)
 

@@ -18,11 +18,16 @@ from .windows import Box
 if TYPE_CHECKING:
     from .encoders import Encoder
 
-SUBJECT_REGIONS = 3  # of each photo make its prototype: windows overlap, so the subject fills a few
-RARE_NEIGHBOURS = 20  # bank regions a region is compared with to see how common it is
-ROUNDS = 2  # of choosing regions by the head itself
-SURE_SHARE = 0.55  # of a taught photo's expected score is where the head says yes
-FLOOR_DEVIATIONS = 4.5  # above the bank's mean; never says yes below
+SHARPNESS = 10.0  # of choosing the regions that are the subject: weights are exp(SHARPNESS * preference)
+RARE_SAMPLE, RARE_NEIGHBOURS = 5000, 20  # bank regions a region is compared with, and the nearest of them, to see how common it is
+ROUNDS = 2  # of choosing regions again by the vector they gave
+HARD_REGIONS = 1000  # bank regions nearest to the subject: what it has to be told from
+RIVAL_REGIONS = 30  # of each photo of other concepts
+RIVAL_SHARE = 0.5  # of the weight of all negatives, where there are rivals
+RIDGE = 1.0  # times the mean variance, added to the negatives' covariance
+FOLDS = 5  # at most so many photos are left out in turn
+SURE_SHARE = 0.6  # of a taught photo's expected score is where the head says yes
+FLOOR_DEVIATIONS = 7.5  # above the bank's mean; never says yes below
 STEEPNESS = 8.0  # of the probability around that point
 ONE_PHOTO_SHARE = 0.6  # of its own score that another photo of the subject is expected to reach
 CORRECTED_LOGIT = -1.5  # a photo that was wrongly named is told off at least this clearly
@@ -81,12 +86,11 @@ def fit_views(positives: Sequence[Views], negatives: Sequence[Views], correction
     """Learns one head from 1 to 10 photos. `negatives`: photos of the scope's other concepts that look alike. `corrections`: photos
     that were wrongly named."""
     photos = [p.vectors for p in positives]
-    common = np.vstack([bank.vectors, *(v.vectors for v in (*negatives, *corrections))])
-    special = subject_likeness(photos, common)
-    vector = prototype(photos, special)
+    rivals = [v.vectors for v in (*negatives, *corrections)]
+    special = subject_likeness(photos, bank.sample(RARE_SAMPLE))
+    vector = discriminant(photos, special, rivals, bank)
     mean, deviation = bank_scores(bank, vector)
-    expected = expected_score(photos, special, bank)
-    yes_at = max(FLOOR_DEVIATIONS, SURE_SHARE * expected)
+    yes_at = decision_point(expected_score(photos, special, rivals, bank))
     head = LinearHead(
         vectors=(vector / deviation)[None].astype(np.float32),
         biases=np.array([-mean / deviation], dtype=np.float32),
@@ -97,6 +101,7 @@ def fit_views(positives: Sequence[Views], negatives: Sequence[Views], correction
     return Fit(head, [p.boxes[int((p.vectors @ vector + s).argmax())] for p, s in zip(positives, special, strict=True)])
 
 
+# -- which regions are the subject
 def subject_likeness(photos: Sequence[np.ndarray], common: np.ndarray) -> list[np.ndarray]:
     """Per photo (n,): how much each region repeats in the other taught photos, less how common it is elsewhere."""
     return [repetition(photos, index) - commonness(photo, common) for index, photo in enumerate(photos)]
@@ -115,45 +120,92 @@ def commonness(photo: np.ndarray, common: np.ndarray) -> np.ndarray:
     return np.partition(likeness, -count, axis=1)[:, -count:].mean(1)
 
 
+def subject_mean(photos: Sequence[np.ndarray], preference: Sequence[np.ndarray]) -> np.ndarray:
+    """(d,) mean over photos of their regions weighted by preference."""
+    return np.mean([softmax(SHARPNESS * p) @ photo for photo, p in zip(photos, preference, strict=True)], axis=0)
+
+
+def softmax(values: np.ndarray) -> np.ndarray:
+    weights = np.exp(values - values.max())
+    return weights / weights.sum()
+
+
+# -- the vector
 def prototype(photos: Sequence[np.ndarray], special: Sequence[np.ndarray]) -> np.ndarray:
     """(d,) mean direction of the subject's regions; they are chosen again by their likeness to it."""
-    vector = _mean_direction(photos, special)
+    vector = unit(subject_mean(photos, special))
     for _ in range(ROUNDS):
-        vector = _mean_direction(photos, [p @ vector + s for p, s in zip(photos, special, strict=True)])
+        vector = unit(subject_mean(photos, [p @ vector + s for p, s in zip(photos, special, strict=True)]))
     return vector
 
 
-def _mean_direction(photos: Sequence[np.ndarray], preference: Sequence[np.ndarray]) -> np.ndarray:
-    chosen = [p[np.argsort(-s)[:SUBJECT_REGIONS]].mean(0) for p, s in zip(photos, preference, strict=True)]
-    return unit(np.mean([unit(c) for c in chosen], axis=0))
+def discriminant(photos: Sequence[np.ndarray], special: Sequence[np.ndarray], rivals: Sequence[np.ndarray], bank: Bank) -> np.ndarray:
+    """(d,) unit vector: linear discriminant of the subject's mean against what is nearest to it in the bank and in rivals' photos.
+    Whitening by those alone, not by everyday photos, is what tells one dog from another."""
+    vector = prototype(photos, special)
+    for _ in range(ROUNDS):
+        mean = subject_mean(photos, [p @ vector for p in photos])
+        vector = unit(lda(mean, *hard_negatives(vector, rivals, bank)))
+    return vector
+
+
+def hard_negatives(vector: np.ndarray, rivals: Sequence[np.ndarray], bank: Bank) -> tuple[np.ndarray, np.ndarray]:
+    """Regions (m, d) that score highest, and their weights (m,), which sum to 1."""
+    near = bank.vectors[top(bank.vectors @ vector, HARD_REGIONS)]
+    if not rivals:
+        return near, np.full(len(near), 1 / len(near))
+    theirs = np.vstack([r[top(r @ vector, RIVAL_REGIONS)] for r in rivals])
+    weights = np.r_[np.full(len(near), (1 - RIVAL_SHARE) / len(near)), np.full(len(theirs), RIVAL_SHARE / len(theirs))]
+    return np.vstack([near, theirs]), weights
+
+
+def lda(mean: np.ndarray, negatives: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Ridge linear discriminant: (covariance + ridge)^-1 (mean - negatives' mean)."""
+    centre = weights @ negatives
+    centred = (negatives - centre) * np.sqrt(weights)[:, None]
+    covariance = centred.T @ centred
+    covariance[np.diag_indices_from(covariance)] += RIDGE * np.trace(covariance) / len(covariance) + 1e-9
+    return np.linalg.solve(covariance, mean - centre)
+
+
+def top(scores: np.ndarray, count: int) -> np.ndarray:
+    """Indices of the `count` largest, in no order."""
+    return np.arange(len(scores)) if count >= len(scores) else np.argpartition(scores, -count)[-count:]
 
 
 def unit(vector: np.ndarray) -> np.ndarray:
     return vector / max(float(np.linalg.norm(vector)), 1e-9)
 
 
+# -- how sure a score is
 def bank_scores(bank: Bank, vector: np.ndarray) -> tuple[float, float]:
     """Mean and deviation of the bank photos' best scores."""
     best = bank.best(bank.vectors @ vector)
     return float(best.mean()), float(best.std()) + 1e-6
 
 
-def expected_score(photos: Sequence[np.ndarray], special: Sequence[np.ndarray], bank: Bank) -> float:
+def expected_score(photos: Sequence[np.ndarray], special: Sequence[np.ndarray], rivals: Sequence[np.ndarray], bank: Bank) -> float:
     """What an unseen photo of the subject scores, in deviations above the bank's mean: each photo by a head of the others."""
     if len(photos) == 1:
-        vector = prototype(photos, special)
-        return ONE_PHOTO_SHARE * _score(photos[0], vector, bank)
-    return float(np.mean([_left_out(photos, special, bank, i) for i in range(len(photos))]))
+        return ONE_PHOTO_SHARE * _score(photos[0], discriminant(photos, special, rivals, bank), bank)
+    left_out = range(min(len(photos), FOLDS))
+    return float(np.mean([_left_out(photos, special, rivals, bank, index) for index in left_out]))
 
 
-def _left_out(photos: Sequence[np.ndarray], special: Sequence[np.ndarray], bank: Bank, index: int) -> float:
+def _left_out(photos: Sequence[np.ndarray], special: Sequence[np.ndarray], rivals: Sequence[np.ndarray], bank: Bank, index: int) -> float:
     others = [i for i in range(len(photos)) if i != index]
-    return _score(photos[index], prototype([photos[i] for i in others], [special[i] for i in others]), bank)
+    vector = discriminant([photos[i] for i in others], [special[i] for i in others], rivals, bank)
+    return _score(photos[index], vector, bank)
 
 
 def _score(photo: np.ndarray, vector: np.ndarray, bank: Bank) -> float:
     mean, deviation = bank_scores(bank, vector)
     return (float((photo @ vector).max()) - mean) / deviation
+
+
+def decision_point(expected: float) -> float:
+    """Where the head says yes, in deviations above the bank's mean."""
+    return max(FLOOR_DEVIATIONS, SURE_SHARE * expected)
 
 
 def corrected(head: LinearHead, wrong: Sequence[np.ndarray]) -> LinearHead:

@@ -1,6 +1,6 @@
 """The negative bank: region vectors of everyday photos with nobody's concept in them, so that a member supplies no negatives.
 
-Bundled as int8 features, one bank per encoder; no photo can be got back from it. A command builds one from folders of photos:
+Bundled as 4-bit features, one bank per encoder; no photo can be got back from it. A command builds one from folders of photos:
 `python -m myvlm_engine.recognition.negatives PHOTO_FOLDER… --out FILE`.
 """
 
@@ -11,17 +11,23 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from .windows import Box
+
+if TYPE_CHECKING:
+    from .encoders import Encoder
+
 FOLDER = Path(__file__).parent
-STEPS = 127  # of int8
-REGIONS_PER_PHOTO = 9
+LEVELS = 16  # of a number: two fit in a byte; directions stay within 8 degrees (cosine 0.99)
+REGIONS_PER_PHOTO = 24
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
@@ -41,16 +47,24 @@ class Bank:
     def photo_count(self) -> int:
         return int(self.photo_of[-1]) + 1 if len(self.photo_of) else 0
 
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        return np.flatnonzero(np.r_[True, np.diff(self.photo_of) > 0])
+
     def best(self, scores: np.ndarray) -> np.ndarray:
         """(m, k) or (m,) scores of regions -> (P, k) or (P,): the largest of each photo."""
-        starts = np.flatnonzero(np.r_[True, np.diff(self.photo_of) > 0])
-        return np.maximum.reduceat(scores, starts, axis=0)
+        return np.maximum.reduceat(scores, self._starts, axis=0)
 
-    def part(self, remainder: int, of: int) -> Bank:
-        """Every `of`-th photo, renumbered."""
-        keep = self.photo_of % of == remainder
-        _, photo_of = np.unique(self.photo_of[keep], return_inverse=True)
-        return Bank(self.encoder, self.vectors[keep], photo_of.astype(np.int32))
+    def sample(self, count: int) -> np.ndarray:
+        """(<= count, d) regions, the same ones every time."""
+        if count not in self._samples:
+            chosen = np.random.default_rng(0).permutation(len(self.vectors))[:count]
+            self._samples[count] = self.vectors[chosen]
+        return self._samples[count]
+
+    @cached_property
+    def _samples(self) -> dict[int, np.ndarray]:
+        return {}
 
 
 def held_out(path: Path) -> bool:
@@ -71,27 +85,39 @@ def load_bank(fingerprint: str, path: Path | None = None) -> Bank:
     with safe_open(path, "np") as file:
         if file.metadata()["encoder"] != fingerprint:
             raise NoBank(f"The negative bank {path.name} belongs to the encoder {file.metadata()['encoder']}, not to {fingerprint}.")
-        vectors = file.get_tensor("vectors").astype(np.float32) * file.get_tensor("scales")[:, None]
+        vectors = unpacked(file.get_tensor("vectors")) * file.get_tensor("scales")[:, None]
         return Bank(fingerprint, vectors, file.get_tensor("photo_of"))
 
 
 def save_bank(photos: Sequence[np.ndarray], fingerprint: str, path: Path, facts: dict[str, str]) -> None:
-    """Writes each photo's (n, d) vectors as int8 with one scale a row (float32)."""
+    """Writes each photo's (n, d) vectors with 4 bits a number and one scale a row; d is even."""
     vectors = np.vstack(photos).astype(np.float32)
-    scales = np.abs(vectors).max(1) / STEPS
+    scales = np.abs(vectors).max(1) / (LEVELS // 2)
     photo_of = np.repeat(np.arange(len(photos), dtype=np.int32), [len(p) for p in photos])
-    parts = {"vectors": np.rint(vectors / scales[:, None]).astype(np.int8), "scales": scales.astype(np.float32), "photo_of": photo_of}
+    parts = {"vectors": packed(vectors / scales[:, None]), "scales": scales.astype(np.float32), "photo_of": photo_of}
     save_file(parts, path, metadata={"encoder": fingerprint, **facts})
 
 
-def thinned(vectors: np.ndarray, keep: int) -> np.ndarray:
-    """The whole photo and the `keep` - 1 regions farthest from each other and from it: what one photo can be confused for."""
-    chosen = [0]
-    likeness = vectors @ vectors[0]
-    while len(chosen) < min(keep, len(vectors)):
-        chosen.append(int(likeness.argmin()))
-        likeness = np.maximum(likeness, vectors @ vectors[chosen[-1]])
-    return vectors[chosen]
+def packed(values: np.ndarray) -> np.ndarray:
+    """(m, d) in -8..8 -> (m, d/2) uint8: steps of 1 around -7.5, -6.5, ... 7.5."""
+    codes = np.clip(np.floor(values) + LEVELS // 2, 0, LEVELS - 1).astype(np.uint8)
+    return codes[:, ::2] * np.uint8(LEVELS) + codes[:, 1::2]
+
+
+def unpacked(codes: np.ndarray) -> np.ndarray:
+    """The inverse of `packed`, to within half a step: float32."""
+    pairs = np.stack([codes // LEVELS, codes % LEVELS], axis=2).reshape(len(codes), -1)
+    return pairs.astype(np.float32) - (LEVELS - 1) / 2
+
+
+def thinned(vectors: np.ndarray, boxes: Sequence[Box], keep: int) -> np.ndarray:
+    """The whole photo and `keep` - 1 other regions drawn with a chance by size: small windows are many and overlap."""
+    if len(vectors) <= keep:
+        return vectors
+    left, top, right, bottom = np.array(boxes).T
+    chance = np.sqrt((right - left) * (bottom - top))[1:]
+    chosen = 1 + np.random.default_rng(0).choice(len(chance), keep - 1, replace=False, p=chance / chance.sum())
+    return vectors[[0, *sorted(chosen)]]
 
 
 def photos_in(folders: Iterable[Path], every: bool) -> list[Path]:
@@ -119,10 +145,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="default: where the encoder will look for it")
     given = parser.parse_args(arguments)
     encoder, paths = load_encoder(given.encoder), photos_in(given.folders, given.every)
-    photos = [thinned(encoder.see(read_photo(p)).vectors.astype(np.float32), given.regions) for p in tqdm(paths, desc="seeing")]
+    photos = [kept_regions(encoder, path, given.regions) for path in tqdm(paths, desc="seeing")]
     out = given.out or bank_path(encoder.fingerprint)
     save_bank(photos, encoder.fingerprint, out, {"photos": str(len(photos)), "folders": json.dumps([f.name for f in given.folders])})
     print(f"{out}: {len(photos)} photos, {sum(map(len, photos))} regions, {out.stat().st_size / 1e6:.1f} MB")
+
+
+def kept_regions(encoder: Encoder, path: Path, keep: int) -> np.ndarray:
+    vectors, boxes = encoder.see(read_photo(path))
+    return thinned(vectors.astype(np.float32), boxes, keep)
 
 
 if __name__ == "__main__":
