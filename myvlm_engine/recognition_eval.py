@@ -143,10 +143,11 @@ def figures_of(seen: Sequence[Seen], names: Sequence[str]) -> dict[str, float]:
     hits = sum(s.photo.subject in s.fired for s in own)
     wrong = sum(len(s.wrong) for s in seen)
     nobody = [s for s in seen if s.photo.subject is None]
+    met = [name for name in names if any(name == s.photo.subject or name in s.wrong for s in seen)]  # with a limit not all are
     return {
         "recall": _share(hits, len(own)),
         "precision": _share(hits, hits + wrong),
-        "macro_f1": statistics.fmean(_f1(seen, name) for name in names),
+        "macro_f1": statistics.fmean(_f1(seen, name) for name in met) if met else 0.0,
         "specificity": 1 - _share(wrong, sum(len(s.photo.negative_of) for s in seen)),
         "rank1": _share(sum(max(s.scores, key=lambda n: s.scores[n], default=None) == s.photo.subject for s in own), len(own)),
         "false_name_photos": _share(sum(bool(s.wrong) for s in seen), len(seen)),

@@ -68,10 +68,9 @@ def write_report(report: Report, path: Path) -> None:
 
 
 def sections(report: Report) -> list[tuple[TaughtConcept, list[str], list[Shown]]]:
-    """Per concept: itself, its taught photos, its held photos."""
-    return [
-        (c, [thumbnail(p) for p in c.photos], [shown(s, report) for s in report.said if s.subject == c.folder]) for c in report.concepts
-    ]
+    """Per concept with a described photo: itself, its taught photos, the described ones."""
+    held = {c.folder: [shown(s, report) for s in report.said if s.subject == c.folder] for c in report.concepts}
+    return [(c, [thumbnail(p) for p in c.photos], held[c.folder]) for c in report.concepts if held[c.folder]]
 
 
 def strangers(report: Report) -> list[Shown]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from myvlm_engine.answer_scores import answer_scores, exact_match, question_kind, soft_match
 from myvlm_engine.caption_scores import Called, Said, caption_scores, names_in, without_names
 from myvlm_engine.display_names import NAMES, display_names
+from myvlm_engine.recognition_eval import Evaluated, Seen, figures_of
 from myvlm_engine.text_metrics import caption_metrics, similarities, similarity_to_references
 
 CALLED = {"dog": Called("Biscuit", "dog"), "cat": Called("Corgi Joe", "animal"), "mug": Called("Joe", "mug")}
@@ -112,3 +115,25 @@ def test_sentences_that_mean_the_same_are_similar():
     assert near > 0.6 > 0.2 > far
     assert equal == pytest.approx(1, abs=1e-5)
     assert similarity_to_references({"1": "A dog."}, {"1": ["A dog.", "A dog."]}) == pytest.approx(1, abs=1e-5)
+
+
+def test_recognition_figures_follow_their_definitions():
+    everybody = frozenset({"dog", "cat", "mug"})
+
+    def seen(subject: str | None, fired: str, best: str, negative_of: frozenset[str] | None = None) -> Seen:
+        scores = {name: 0.9 if name in fired.split() else 0.4 if name == best else 0.1 for name in everybody}
+        others = everybody - {subject} if negative_of is None else negative_of
+        return Seen(Evaluated(Path("p.jpg"), subject, others), scores)
+
+    photos = [
+        seen("dog", "dog", "dog"),
+        seen("dog", "", "dog"),  # missed, though first
+        seen("cat", "cat dog", "cat"),  # a false name beside the right one
+        seen(None, "", "mug"),
+        seen(None, "dog cat", "dog", frozenset({"dog"})),  # a negative of the dog only: the cat may be in it
+    ]
+    figures = figures_of(photos, sorted(everybody))
+    assert figures["recall"] == 2 / 3 and figures["precision"] == 2 / 4
+    assert figures["specificity"] == pytest.approx(1 - 2 / (3 * 2 + 3 + 1))
+    assert figures["false_name_photos"] == 2 / 5 and figures["any_name_negatives"] == 1 / 2
+    assert figures["macro_f1"] == pytest.approx((2 / (2 + 1 + 2) + 1) / 2)  # nobody met the mug
