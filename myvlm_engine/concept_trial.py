@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .caption_scores import Called, Said
-from .engine import MAX_CONCEPTS, Engine
+from .engine import MAX_CONCEPTS, PLAIN_NOUNS, Engine
 from .messages import AnswerRequest, Base64, Box, Kind, KnownConcept, SeeRequest, Sight, TaughtPhoto, TeachEvent, TeachRequest
 from .photo_sets import NAME_MARK, Split
 
@@ -29,7 +29,6 @@ class Match(NamedTuple):
 
 Look = Callable[[Sequence[Sight]], list[Match]]  # every enrolled head on one photo, surest first
 FIRES_AT = 0.5
-PLAIN_NOUNS: dict[Kind, str] = {"pet": "pet", "person": "person", "object": "thing"}
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .vlms.base import Vlm
 
 MAX_CONCEPTS = 4  # in one answer: what naming was measured with
+PLAIN_NOUNS: dict[Kind, str] = {"pet": "pet", "person": "person", "object": "thing"}
 EMBEDDING_EVERY_STEPS = 5  # a run that breaks off loses at most these steps; an embedding is a few KB
 
 
@@ -103,6 +104,7 @@ class Engine:
         for sight in (*request.positives, *request.negatives, *request.corrections):
             if sight.encoder != expected:
                 raise OtherEncoder(expected=expected, found=sight.encoder)
+            check_sight(sight, self.encoders[expected].width)
         return self.encoders[expected]
 
     # -- communicate
@@ -120,7 +122,7 @@ class Engine:
             self.parts.vlm,
             photos,
             name=request.name,
-            class_noun=request.class_noun,
+            class_noun=noun_of(request),
             kind=request.kind,
             captions=[p.captions for p in request.photos],
             boxes=[p.box for p in request.photos],
@@ -156,7 +158,7 @@ class Engine:
 
     def _fired(self, known: KnownConcept) -> FiredConcept:
         embedding = self._vectors(known.embedding) if known.embedding else None
-        return FiredConcept(known.name, known.class_noun, known.kind, embedding, known.box)
+        return FiredConcept(known.name, noun_of(known), known.kind, embedding, known.box)
 
     # -- concept embeddings as they travel
     def _vectors(self, text: Base64) -> np.ndarray:
@@ -171,10 +173,25 @@ class Engine:
         return base64.b64encode(learned.to_bytes()).decode()
 
 
+def noun_of(concept: TeachRequest | KnownConcept) -> str:
+    """What its name takes the place of; the kind's own word where nobody said."""
+    return concept.class_noun.strip() or PLAIN_NOUNS[concept.kind]
+
+
 def sight_of(encoder: Encoder, image: Image.Image) -> Sight:
     """One encoder's pass over one photo."""
     vectors, boxes = encoder.see(image)
     return Sight(encoder=encoder.fingerprint, width=encoder.width, vectors=pack(vectors), boxes=boxes)
+
+
+def check_sight(sight: Sight, width: int) -> None:
+    """Errors: BadRequest unless it holds finite vectors of this width, one a box."""
+    try:
+        vectors = sight.array()
+    except (binascii.Error, ValueError) as error:
+        raise BadRequest("sight: not vectors") from error
+    if vectors.shape != (len(sight.boxes), width) or not np.isfinite(vectors).all():
+        raise BadRequest("sight: not one finite vector a box")
 
 
 def load_engine(vlm: str = "pocket", encoders: Sequence[str] = ("embedded",), device: str = "auto", threads: int = 0) -> Engine:

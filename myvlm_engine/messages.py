@@ -6,13 +6,14 @@ The bot imports this file and nothing else of the engine. Photos travel as base6
 from __future__ import annotations
 
 import base64
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Kind = Literal["pet", "person", "object"]
 Base64 = str
+Name = Annotated[str, Field(min_length=1, max_length=100)]  # the bot's limit is 32
 Box = tuple[float, float, float, float]  # left, top, right, bottom as shares of the photo, 0..1
 
 
@@ -78,10 +79,10 @@ class TaughtPhoto(Message):
 class TeachRequest(Message):
     """Learns one concept embedding. The reply is a stream of TeachEvent, one JSON object a line."""
 
-    name: str  # what it must say
+    name: Name  # what it must say
     class_noun: str  # "dog", "mug": the word the name replaces in drafted captions
     kind: Kind
-    photos: list[TaughtPhoto]
+    photos: Annotated[list[TaughtPhoto], Field(max_length=32)]
     resume: Base64 | None = None  # an `embedding` of an earlier, broken-off run
     seed: int = 0
 
@@ -100,7 +101,7 @@ class TeachEvent(Message):
 class KnownConcept(Message):
     """A concept whose head fired on the photo, for /v1/answer."""
 
-    name: str
+    name: Name
     class_noun: str
     kind: Kind = "object"
     embedding: Base64 | None = None  # None: the name is put in place of the class noun
@@ -109,7 +110,7 @@ class KnownConcept(Message):
 
 class AnswerRequest(Message):
     photo: Base64
-    question: str | None = None  # None: a caption
+    question: Annotated[str, Field(max_length=1000)] | None = None  # None: a caption
     concepts: list[KnownConcept] = []  # those that fired, surest first; at most 4
     absent_names: list[str] = []  # concepts of the scope that did not fire: must not be named unless the question names them
 

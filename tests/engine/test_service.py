@@ -14,7 +14,7 @@ import structlog
 from engine_fakes import ENCODER, VLM, WIDTH, Teacher, fake_engine, photo, teach_request
 
 from myvlm_engine.concept_embedding import read_embedding
-from myvlm_engine.messages import ErrorReply, HealthReply, KnownConcept, SeeReply, TeachEvent
+from myvlm_engine.messages import ErrorReply, HealthReply, KnownConcept, SeeReply, TeachEvent, pack
 from myvlm_engine.service import Limits, create_app
 
 PHOTO = photo("red")
@@ -103,6 +103,13 @@ async def test_a_teach_hands_over_captions_boxes_and_seed():
     assert [p.mode for p in teacher.given["photos"]] == ["RGB", "RGB"]
 
 
+async def test_without_a_class_noun_the_kind_has_a_word():
+    teacher = Teacher()
+    async with served(lambda: fake_engine(teacher)) as client:
+        await taught(client, teach_request(class_noun=" ", kind="pet"))
+    assert teacher.given["class_noun"] == "pet"
+
+
 async def test_what_goes_wrong_in_a_teach_is_its_last_line_and_tells_no_text(logged):
     async with served(lambda: fake_engine(Teacher(fails_at=3))) as client:
         events = await taught(client, teach_request())
@@ -148,6 +155,8 @@ def foreign_embedding() -> str:
 
 
 FOREIGN_SIGHT = {"encoder": "other", "width": 1, "vectors": "ADw=", "boxes": [[0, 0, 1, 1]]}
+OWN_SIGHT = {"encoder": ENCODER, "width": 3, "vectors": pack([0, 0, 1]), "boxes": [[0, 0, 1, 1]]}
+NOT_FINITE = {"what": "sight: not one finite vector a box"}
 NAMELESS = {"name": "B", "class_noun": "dog"}
 REFUSED = [
     ("see", {"photo": base64.b64encode(b"no picture").decode()}, 422, "not_a_picture", {}),
@@ -176,6 +185,12 @@ REFUSED = [
         "too_many_concepts",
         {"found": 5, "at_most": 4},
     ),
+    ("fit", {"kind": "pet", "positives": [OWN_SIGHT | {"vectors": "%"}]}, 400, "bad_request", {"what": "sight: not vectors"}),
+    ("fit", {"kind": "pet", "positives": [OWN_SIGHT | {"vectors": "ADwA"}]}, 400, "bad_request", {"what": "sight: not vectors"}),
+    ("fit", {"kind": "pet", "positives": [OWN_SIGHT | {"boxes": []}]}, 400, "bad_request", {"what": "sight: not one finite vector a box"}),
+    ("fit", {"kind": "pet", "positives": [OWN_SIGHT | {"vectors": pack([0, 0, float("nan")])}]}, 400, "bad_request", NOT_FINITE),
+    ("teach", body(teach_request()) | {"name": ""}, 400, "bad_request", {"what": "name: string_too_short"}),
+    ("answer", {"photo": PHOTO, "question": "?" * 1001}, 400, "bad_request", {"what": "question: string_too_long"}),
     ("nonsense", {}, 404, "bad_request", {"what": "no such address"}),
 ]
 
