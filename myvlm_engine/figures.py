@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,10 +27,21 @@ def show(title: str, figures: Figures, console: Console | None = None) -> None:
 
 
 def counted(items: Iterable[T], title: str, total: int) -> Iterator[T]:
-    """The items, with a bar on stderr that says how far and how long still."""
+    """The items, with a bar on stderr that says how far and how long still; a line a tenth where stderr is a file."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from _told(items, title, total)
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         yield from bar.track(items, total=total, description=title)
+
+
+def _told(items: Iterable[T], title: str, total: int) -> Iterator[T]:
+    for number, item in enumerate(items, 1):
+        yield item
+        if number * 10 // total > (number - 1) * 10 // total:
+            print(f"{title} {number}/{total}", file=sys.stderr, flush=True)
 
 
 def write_json(figures: Mapping[str, Any], path: Path | None) -> None:

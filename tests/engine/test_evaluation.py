@@ -8,7 +8,7 @@ import pytest
 from engine_fakes import FakeVlm, picture
 
 from myvlm_engine.evaluation import answer_figures, caption_figures, eval_captions, plain_question
-from myvlm_engine.figures import rounded, show, write_json
+from myvlm_engine.figures import counted, rounded, show, write_json
 from myvlm_engine.photo_sets import CantMeasure, asked_photos, captioned_photos
 
 
@@ -67,3 +67,10 @@ def test_figures_are_shown_and_written(tmp_path, capsys):
     assert json.loads((tmp_path / "new/figures.json").read_text()) == {"captions": {"cider": 0.6123}, "all": [0.1235]}
     write_json({"a": 1}, None)
     assert rounded({"a": (1, "b")}) == {"a": [1, "b"]}
+
+
+def test_a_long_measurement_tells_how_far_it_is(capsys):
+    assert list(counted(range(25), "seeing", 25)) == list(range(25))
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 10 and told[-1] == "seeing 25/25"
+    assert list(counted([], "seeing", 0)) == []
