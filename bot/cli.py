@@ -66,8 +66,10 @@ def engine(
 ) -> None:
     """Starts the engine alone, for a bot on this or another machine."""
     settings = _settings(config)
+    from myvlm_engine.malloc import restart_with_large_blocks
     from myvlm_engine.serving import NotServed, Options, serve
 
+    restart_with_large_blocks()
     ours = settings.engine
     try:
         serve(
@@ -242,6 +244,9 @@ def _evaluation_of(folder: Path) -> Any:
     if not folder.is_dir():
         _fail(f"There is no folder {folder}. `myvlm eval --help` says what it should hold.")
     from myvlm_engine import evaluation
+    from myvlm_engine.malloc import restart_with_large_blocks
+
+    restart_with_large_blocks()
 
     return evaluation
 

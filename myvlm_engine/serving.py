@@ -21,6 +21,7 @@ import psutil
 import structlog
 import uvicorn
 
+from .malloc import restart_with_large_blocks
 from .service import Limits, create_app
 
 if TYPE_CHECKING:
@@ -150,4 +151,5 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    restart_with_large_blocks()
     main()
