@@ -45,7 +45,8 @@ class Decoding:
 
     beams: int = 3
     max_tokens: int = 32
-    forbidden: tuple[str, ...] = ()  # word sequences that can't be generated
+    forbidden: tuple[str, ...] = ()  # names that can't be generated (name_guard.py)
+    allowed: tuple[str, ...] = ()  # names that may be, though a forbidden one stands in them
     opening: str = ""  # the answer is made to start so; part of the returned text
     candidates: int = 1  # how many of the beams to return
 

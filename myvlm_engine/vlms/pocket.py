@@ -23,6 +23,7 @@ from ..pocket.weights import SHIPPED, file_hash, load_merged_lm, load_trained
 from ..pocket.words import WordSpotter, load_spotter
 from .attention import ColumnRecorder, register
 from .base import Decoding, Losses, Target, View
+from .name_guard import guarded
 
 
 @dataclass(frozen=True)
@@ -151,14 +152,9 @@ class PocketVlm:
             max_new_tokens=decoding.max_tokens,
             eos_token_id=self.stop,
             pad_token_id=self.stop,
-            bad_words_ids=self._token_sequences(decoding.forbidden) or None,
+            logits_processor=guarded(self.tokenizer, decoding, [self.stop]),
         )
         return [_tidy(decoding.opening + text) for text in self.tokenizer.batch_decode(out, skip_special_tokens=True)]
-
-    def _token_sequences(self, words: Sequence[str]) -> list[list[int]]:
-        """Every way the tokenizer may write these words inside a sentence."""
-        forms = {f for w in words for v in (w, w.lower(), w.upper(), w.capitalize(), w.title()) for f in (v, " " + v)}
-        return [ids for f in sorted(forms) if (ids := encode(self.tokenizer, f))]
 
 
 def _by_prompt(targets: list[Target]) -> list[Target]:
