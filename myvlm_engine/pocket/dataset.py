@@ -17,11 +17,13 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from .vision import TOKEN_CHANNELS, VisionTower, imagenet_names, square_pixels, tags_of
+from .prompts import Hints
+from .vision import TOKEN_CHANNELS, VisionTower, half_is_fast, imagenet_names, square_pixels, tags_of
 from .words import WordSpotter, load_spotter, word_shares, words_of_all
 
 CAPTION_PROMPT = "Describe this photo."
 TOKENS = 26
+DRAFTS = "drafts.json"
 CAPTIONED = ("flickr8k", "coco_mix")  # sources whose captions people wrote
 COLOURS = ["black", "white", "red", "blue", "green", "yellow", "brown", "orange", "pink", "purple", "gray", "grey", "tan", "golden"]
 NUMBERS = ["two", "three", "four", "five", "six"]
@@ -142,9 +144,6 @@ def questions_from(captions: list[str]) -> dict[str, list[str]]:
     return {q: [answer] for q, (answer, count) in best.items() if count >= 2}
 
 
-Hints = tuple[list[str], list[str]]  # what the tower's classifier sees, and the words that fit
-
-
 @dataclass(frozen=True)
 class Features:
     """Cached tower features of every example: arrays on disk, opened without reading them."""
@@ -152,9 +151,10 @@ class Features:
     tokens: np.ndarray  # (N, views, 26, TOKEN_CHANNELS) float16
     tags: list[list[str]]  # N
     words: list[list[str]]  # N: what words.py finds, for training photos by folds that left them out
+    drafts: list[str]  # N: what drafter.py writes; empty before it is trained
 
     def hints(self, i: int) -> Hints:
-        return self.tags[i], self.words[i]
+        return Hints(self.tags[i], self.words[i], self.drafts[i])
 
 
 def views_of(image: Image.Image, index: int, count: int) -> list[torch.Tensor]:
@@ -176,7 +176,7 @@ def cache_features(examples: list[Example], folder: Path, views: int = 2, batch:
     from tqdm import tqdm
 
     folder.mkdir(parents=True, exist_ok=True)
-    half = torch.cpu._is_amx_tile_supported()
+    half = half_is_fast()
     shape = (len(examples), views, TOKENS, TOKEN_CHANNELS)
     path, done_path, tags_path = folder / "tokens.npy", folder / "done.json", folder / "tags.jsonl"
     done = json.loads(done_path.read_text())["done"] if done_path.exists() else 0
@@ -195,7 +195,10 @@ def cache_features(examples: list[Example], folder: Path, views: int = 2, batch:
                 out.writelines(json.dumps(tags_of(p, names)) + "\n" for p in firsts)
             done_path.write_text(json.dumps({"done": start + len(chunk)}))
     spotter, words = cache_words(tokens, examples, folder)
-    return Features(tokens, [json.loads(line) for line in tags_path.read_text().splitlines()], words), spotter
+    tags = [json.loads(line) for line in tags_path.read_text().splitlines()]
+    drafts_path = folder / DRAFTS
+    drafts = json.loads(drafts_path.read_text()) if drafts_path.exists() else [""] * len(examples)
+    return Features(tokens, tags, words, drafts), spotter
 
 
 def captioned_rows(examples: list[Example]) -> list[int]:

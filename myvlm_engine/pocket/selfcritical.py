@@ -6,55 +6,18 @@ questions and labels are not forgotten.
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..text_metrics import words
 from .dataset import CAPTION_PROMPT, Example, Features
 from .generate import decode
 from .prompts import END
-from .train import Loader, Model, Run, root_of
+from .reward import CiderReward
+from .train import SHAPE_MULTIPLE, Loader, Model, Run, root_of
 from .tree import collate, grow_tree
 
 SAMPLED_TOP_K = 10  # label smoothing left a little probability on all 49,152 tokens; drawn from all, one in twenty was noise
-
-
-class CiderReward:
-    """CIDEr-D of one caption against a photo's references, with document frequencies of the training captions."""
-
-    def __init__(self, references: dict[int, list[str]]):
-        self.documents: Counter = Counter()
-        self.grams = {i: [_grams(words(r)) for r in refs] for i, refs in references.items()}
-        for refs in self.grams.values():
-            self.documents.update({gram for r in refs for gram in r})
-        self.log_count = math.log(len(references))
-        self.vectors = {i: [self._vector(g) for g in refs] for i, refs in self.grams.items()}
-
-    def _vector(self, grams: Counter):
-        vector: list[dict] = [{} for _ in range(4)]
-        for gram, count in grams.items():
-            vector[len(gram) - 1][gram] = count * (self.log_count - math.log(max(1.0, self.documents[gram])))
-        norms = [math.sqrt(sum(v * v for v in part.values())) for part in vector]
-        return vector, norms, sum(c for g, c in grams.items() if len(g) == 1)
-
-    def __call__(self, caption: str, photo: int) -> float:
-        own, norms, length = self._vector(_grams(words(caption)))
-        total = 0.0
-        for other, other_norms, other_length in self.vectors[photo]:
-            penalty = math.exp(-((length - other_length) ** 2) / (2 * 6.0**2))
-            for part, ref, n, m in zip(own, other, norms, other_norms, strict=True):
-                if n and m:
-                    total += penalty * sum(min(v, ref.get(g, 0.0)) * ref.get(g, 0.0) for g, v in part.items()) / (n * m) / 4
-        return total / len(self.vectors[photo]) * 10
-
-
-def _grams(text: str) -> Counter:
-    tokens = text.split()
-    return Counter(tuple(tokens[i : i + n]) for n in range(1, 5) for i in range(len(tokens) - n + 1))
 
 
 def train_self_critical(
@@ -104,6 +67,6 @@ def _policy_loss(model: Model, reward: CiderReward, chosen: list[int], visual, f
         grow_tree(model.tokenizer, root_of(model.tokenizer, hints[b]), {CAPTION_PROMPT: texts[b * samples : (b + 1) * samples]})
         for b in range(len(chosen))
     ]
-    batch = collate(trees)
+    batch = collate(trees, SHAPE_MULTIPLE)
     losses = model.token_losses(batch, visual)
     return (losses * advantage[batch.answers]).mean(), float(scores.mean())

@@ -1,7 +1,7 @@
-"""Trains the embedded VLM's projector and LoRA: `python -m myvlm_engine.pocket.train PHOTOS --work FOLDER`.
+"""Trains the embedded VLM's drafter, projector and LoRA: `python -m myvlm_engine.pocket.train PHOTOS --work FOLDER --stage STAGE`.
 
-Two stages: cross-entropy on captions, questions and labels; then self-critical training (Rennie et al., 2017) on
-flickr8k's CIDEr. Resumable: everything needed to go on lies in `--work`; `log.jsonl` there says what happened.
+Stages: the drafter (train_drafter.py); cross-entropy on captions, questions and labels; self-critical training (Rennie et al.,
+2017) on CIDEr; shipping. Resumable: everything needed to go on lies in `--work`; `log.jsonl` there says what happened.
 All captions of a photo are learned in one pass: they are branches of one tree that share the photo's tokens.
 """
 
@@ -17,20 +17,21 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from tqdm import tqdm
 
 from .align import align_projector, word_vectors
-from .dataset import CAPTION_PROMPT, Example, Features, Hints, cache_features, caption_shares, captioned_rows, load_examples
+from .dataset import CAPTION_PROMPT, DRAFTS, Example, Features, cache_features, caption_shares, captioned_rows, load_examples
 from .projector import Projector, add_lora
-from .prompts import prefix_texts
+from .prompts import Hints, prefix_texts
 from .slots import Slot, name_subjects
+from .train_drafter import DrafterRun, keep_drafts, train_drafter, train_drafter_self_critical, unseen_rows
 from .tree import Batch, Tree, collate, encode, grow_tree
-from .weights import SHIPPED, load_plain_lm, pack
+from .vision import half_is_fast
+from .weights import SHIPPED, load_plain_lm, pack, unpack
 from .words import WordSpotter
 
-HALF = torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
-SOURCE_WEIGHTS = {"flickr8k": 0.74, "coco_mix": 0.06, "daquar": 0.08, "catsdogs": 0.05, "imagenet": 0.07}
+HALF = torch.bfloat16 if half_is_fast() else torch.float32
+SOURCE_WEIGHTS = {"flickr8k": 0.64, "coco_mix": 0.10, "daquar": 0.10, "catsdogs": 0.06, "imagenet": 0.10}
 
 
 class Model:
@@ -71,18 +72,19 @@ class Model:
 
 
 VISUAL_TOKENS = 26
+SHAPE_MULTIPLE = 32
 SLOT = 1_000_000  # added to a token id: this word stands in a concept's slot
 NAMED_SHARE = {"flickr8k": 0.35, "coco_mix": 0.5, "catsdogs": 0.6, "imagenet": 0.5}
 
 
 def root_of(tokenizer, hints: Hints, slots: Sequence[Slot] = ()) -> list[int]:
     """Everything before the question; -1 where visual tokens stand."""
-    before, after = prefix_texts(*hints)
+    before, after = prefix_texts(hints)
     concepts = [SLOT + i for slot in slots for i in encode(tokenizer, slot.text)]
     return encode(tokenizer, before) + [-1] * VISUAL_TOKENS + concepts + encode(tokenizer, after)
 
 
-def sample_answers(example: Example, rng: random.Random, questions: int = 3) -> dict[str, list[str]]:
+def sample_answers(example: Example, rng: random.Random, questions: int = 1) -> dict[str, list[str]]:
     """What one photo teaches in one step: its captions, and a few of its questions."""
     answers = dict(example.answers)
     captions = answers.pop(CAPTION_PROMPT, None)
@@ -95,12 +97,12 @@ def sample_answers(example: Example, rng: random.Random, questions: int = 3) -> 
 
 
 class Loader:
-    """Endless batches, seeded by step, so that a resumed run sees what it would have seen."""
+    """Endless batches of photos the drafter never saw, seeded by step, so that a resumed run sees what it would have seen."""
 
     def __init__(self, examples: list[Example], features: Features, tokenizer, size: int, seed: int):
         self.examples, self.features, self.tokenizer, self.size, self.seed = examples, features, tokenizer, size, seed
-        train = [i for i, e in enumerate(examples) if e.split == "train"]
-        self.by_source = {s: [i for i in train if examples[i].source == s] for s in SOURCE_WEIGHTS}
+        unseen = unseen_rows(examples)
+        self.by_source = {s: [i for i in unseen if examples[i].source == s] for s in SOURCE_WEIGHTS}
         self.by_source = {s: rows for s, rows in self.by_source.items() if rows}
 
     def __call__(self, step: int) -> tuple[Batch, torch.Tensor]:
@@ -111,7 +113,7 @@ class Loader:
         trees = [self._tree(i, rng) for i in indices]
         views = self.features.tokens.shape[1]
         features = torch.from_numpy(np.stack([self.features.tokens[i, rng.randrange(views)] for i in indices])).float()
-        return collate(trees), features
+        return collate(trees, SHAPE_MULTIPLE), features
 
     def _pick(self, source: str, n: int) -> int:
         """Every photo once per epoch, in a new order each epoch."""
@@ -122,7 +124,7 @@ class Loader:
         return rows[order[place]]
 
     def _tree(self, i: int, rng: random.Random) -> Tree:
-        hints = self.features.hints(i) if rng.random() > 0.1 else ([], [])
+        hints = self.features.hints(i) if rng.random() > 0.1 else Hints()
         example = self.examples[i]
         slots: list[Slot] = []
         answers = sample_answers(example, rng)
@@ -212,22 +214,33 @@ def train_cross_entropy(run: Run, loader: Loader, steps: int, validate, save_eve
 
 
 def main(
-    photos: Path, work: Path, steps: int = 600, batch: int = 16, seed: int = 0, stage: str = "xe", scst_steps: int = 200, warm: bool = False
+    photos: Path,
+    work: Path,
+    stage: str = "xe",
+    steps: int = 600,
+    batch: int = 16,
+    seed: int = 0,
+    scst_steps: int = 100,
+    draft_epochs: int = 16,
+    draft_scst_epochs: int = 3,
+    warm: bool = False,
 ) -> None:
-    """Stages in this order: xe (cross-entropy), scst (self-critical), ship (writes the package's weights). `warm`: cross-entropy
-    goes on from the shipped weights instead of from nothing."""
+    """Stages in this order: draft (the drafter), xe (cross-entropy), scst (self-critical), ship (writes the package's weights).
+    `warm`: cross-entropy goes on from the shipped weights instead of from nothing."""
     from .selfcritical import train_self_critical
     from .validate import caption_scores
 
     examples = load_examples(photos)
     features, spotter = cache_features(examples, work / "features")
+    if stage == "draft":
+        return draft(work, examples, features, draft_epochs, draft_scst_epochs)
     if stage == "ship":
-        return ship(work, spotter)
+        return ship(work, examples, features, spotter)
     model = Model(seed)
     loader = Loader(examples, features, model.tokenizer, batch, seed)
     if stage == "xe":
         if warm:
-            load_parameters(model, {k: v.float() for k, v in load_file(SHIPPED).items()})
+            load_parameters(model, unpack(SHIPPED)[0])
         else:
             first_lesson(model, examples, features, spotter, work)
         run = Run(work, model, "xe", {"projector": 5e-4, "lora": 4e-4})
@@ -237,6 +250,14 @@ def main(
         run = Run(work, model, "scst", {"projector": 1e-4, "lora": 1e-4}, decay=0.0)
         train_self_critical(run, loader, examples, features, scst_steps, lambda: caption_scores(model, examples, features, limit=100))
     return None
+
+
+def draft(work: Path, examples: list[Example], features: Features, epochs: int, scst_epochs: int) -> None:
+    """Trains the drafter in both ways and keeps its drafts of all photos."""
+    train_drafter(DrafterRun(work, examples, features, "draft"), epochs)
+    run = DrafterRun(work, examples, features, "draft_scst", start=work / "draft.pt")
+    train_drafter_self_critical(run, scst_epochs)
+    keep_drafts(run, work / "features" / DRAFTS)
 
 
 def first_lesson(model: Model, examples: list[Example], features: Features, spotter: WordSpotter, work: Path) -> None:
@@ -253,12 +274,16 @@ def first_lesson(model: Model, examples: list[Example], features: Features, spot
     model.projector.load_state_dict(torch.load(path, weights_only=True))
 
 
-def ship(work: Path, spotter: WordSpotter) -> None:
-    """Packs the newest finished stage as the package's safetensors; float16, a note of where it comes from in the header."""
+def ship(work: Path, examples: list[Example], features: Features, spotter: WordSpotter) -> None:
+    """Packs the newest finished stage as the package's safetensors, a note of where it comes from in the header."""
     stage = "scst" if (work / "scst.pt").exists() else "xe"
     state = torch.load(work / f"{stage}.pt", weights_only=True)
-    facts = {"format": "pt", "stage": stage, "steps": str(state["step"]), "vocabulary": json.dumps(spotter.vocabulary)}
-    pack(state["parameters"] | spotter.tensors(), SHIPPED, facts)
+    run = DrafterRun(work, examples, features, "draft_scst")
+    run.resume()
+    drafter = {f"drafter.{name}": value for name, value in run.model.plain().items()}
+    vocabularies = {"vocabulary": json.dumps(spotter.vocabulary), "drafter_vocabulary": json.dumps(run.vocabulary.words)}
+    facts = {"format": "pt", "stage": stage, "steps": str(state["step"]), "drafter_steps": str(run.step), **vocabularies}
+    pack(state["parameters"] | spotter.tensors() | drafter, SHIPPED, facts)
     print(f"{SHIPPED}: {stage}, step {state['step']}, {SHIPPED.stat().st_size / 1e6:.1f} MB")
 
 

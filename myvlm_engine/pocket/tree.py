@@ -79,8 +79,9 @@ class Batch:
     answers: torch.Tensor  # (M,) running number of the answer over the whole batch
 
 
-def collate(trees: Sequence[Tree]) -> Batch:
-    length = max(len(t.ids) for t in trees)
+def collate(trees: Sequence[Tree], multiple: int = 1) -> Batch:
+    """`multiple`: lengths are rounded up to it; matrix kernels are built anew for every shape."""
+    length = -(-max(len(t.ids) for t in trees) // multiple) * multiple
     ids = torch.zeros(len(trees), length, dtype=torch.long)
     position = torch.zeros_like(ids)
     mask = torch.eye(length, dtype=torch.bool).repeat(len(trees), 1, 1)

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from ..text_metrics import caption_metrics
-from .dataset import CAPTION_PROMPT, Example, Features, Hints
+from .dataset import CAPTION_PROMPT, Example, Features
 from .generate import decode
-from .prompts import END
+from .prompts import END, Hints
 from .train import Model, root_of
 from .tree import collate, grow_tree
 

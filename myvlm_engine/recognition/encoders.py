@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from ..pocket.vision import HEAD_CHANNELS, VisionTower, square_pixels
+from ..pocket.vision import HEAD_CHANNELS, VisionTower, half_is_fast, square_pixels
 from .nouns import everyday_noun
 from .projection import Projection, load_projection
 from .windows import Box, windows
@@ -63,7 +63,7 @@ class EmbeddedEncoder:
         self.fingerprint = f"{self.name}-{FORMAT}-{tower.weights_hash[:8]}-{projection.hash[:8]}"
         self.width = projection.width
         # bfloat16 where the CPU multiplies it in hardware: vectors agree to about 0.999 (tests hold it)
-        self.half = tower.device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+        self.half = half_is_fast(tower.device)
 
     def see(self, image: Image.Image) -> Seen:
         raw, boxes = raw_regions(self.tower, image, self.half)

@@ -14,13 +14,11 @@ import torch.nn.functional as F
 from PIL import Image
 
 from ..pocket.dataset import CAPTION_PROMPT
-from ..pocket.projector import Projector
-from ..pocket.prompts import END, answer_opening, prefix_texts
+from ..pocket.prompts import END, Hints, answer_opening, prefix_texts
 from ..pocket.slots import slot_text
 from ..pocket.tree import Batch, Tree, collate, encode, grow_tree
 from ..pocket.vision import VisionTower, imagenet_names, square_pixels, tags_of
-from ..pocket.weights import SHIPPED, file_hash, load_merged_lm, load_trained
-from ..pocket.words import WordSpotter, load_spotter
+from ..pocket.weights import SHIPPED, Trained, file_hash, load_merged_lm, load_trained
 from .attention import ColumnRecorder, register
 from .base import Decoding, Losses, Target, View
 from .name_guard import guarded
@@ -39,10 +37,10 @@ class PocketVlm:
     name = "pocket"
     width = 576
 
-    def __init__(self, tower: VisionTower, projector: Projector, spotter: WordSpotter, lm, tokenizer, fingerprint: str):
-        self.tower, self.projector, self.spotter, self.lm, self.tokenizer = tower, projector, spotter, lm, tokenizer
+    def __init__(self, tower: VisionTower, trained: Trained, lm, tokenizer, fingerprint: str):
+        self.tower, self.trained, self.lm, self.tokenizer = tower, trained, lm, tokenizer
         self.fingerprint = fingerprint
-        self.embedding_norm = float(projector.embedding_norm)
+        self.embedding_norm = float(trained.projector.embedding_norm)
         self.names = imagenet_names()
         self.lm.set_attn_implementation(register())
         self.stop = tokenizer.convert_tokens_to_ids(END)
@@ -54,13 +52,20 @@ class PocketVlm:
         found: list[View] = []
         for image in images:
             tokens, probabilities = self.tower.tokens(square_pixels(image)[None])
-            visual = self.projector(tokens.clone())[0]  # (26, 576)
-            before, _ = prefix_texts(tags_of(probabilities[0], self.names), self.spotter.words(tokens)[0])
+            tokens = tokens.clone()  # out of inference mode
+            visual = self.trained.projector(tokens)[0]  # (26, 576)
+            before, _ = prefix_texts(self._hints(tokens, probabilities))
             prefix = torch.cat([self._embed(encode(self.tokenizer, before)), visual])
             cache = self.lm.model(inputs_embeds=prefix[None], use_cache=True).past_key_values
             keys, values = (torch.stack([getattr(layer, part)[0] for layer in cache.layers]) for part in ("keys", "values"))
             found.append(View(PocketState(prefix, keys, values), image.size))
         return found
+
+    def _hints(self, tokens: torch.Tensor, probabilities: torch.Tensor) -> Hints:
+        """Of one photo: (1, 26, C) features and (1, 1000) ImageNet probabilities."""
+        drafter = self.trained.drafter
+        draft = drafter.drafts(tokens)[0] if drafter else ""
+        return Hints(tags_of(probabilities[0], self.names), self.trained.spotter.words(tokens)[0], draft)
 
     def _embed(self, ids: Sequence[int]) -> torch.Tensor:
         return self.lm.get_input_embeddings()(torch.tensor(list(ids), dtype=torch.long))
@@ -90,7 +95,7 @@ class PocketVlm:
         answers: dict[str, list[str]] = {}
         for target in targets:
             answers.setdefault(target.prompt or CAPTION_PROMPT, []).append(target.text)
-        root = [-1] * concepts + encode(self.tokenizer, prefix_texts([])[1])
+        root = [-1] * concepts + encode(self.tokenizer, prefix_texts()[1])
         return grow_tree(self.tokenizer, root, answers, start=len(state.prefix))
 
     def _logits(self, batch: Batch, states: list[PocketState], concepts: torch.Tensor, recorder: ColumnRecorder | None) -> torch.Tensor:
@@ -140,7 +145,7 @@ class PocketVlm:
         parts = [view.state.prefix]
         if len(concepts):
             parts.append(self._scaled(concepts))
-        asked = prefix_texts([])[1] + answer_opening(prompt or CAPTION_PROMPT)
+        asked = prefix_texts()[1] + answer_opening(prompt or CAPTION_PROMPT)
         ids = encode(self.tokenizer, asked) + encode(self.tokenizer, decoding.opening)
         embeds = torch.cat([*parts, self._embed(ids)])[None]
         out = self.lm.generate(
@@ -184,6 +189,5 @@ def _tidy(text: str) -> str:
 def load_pocket(device: str = "cpu") -> PocketVlm:
     """The shipped weights. Errors: PocketMissing (a sentence that says how to install the language model)."""
     tower = VisionTower(device)
-    projector, _ = load_trained(SHIPPED)
     lm, tokenizer, hashes = load_merged_lm(SHIPPED)
-    return PocketVlm(tower, projector, load_spotter(SHIPPED), lm, tokenizer, f"pocket-{hashes}-{file_hash(tower.weights_path)}")
+    return PocketVlm(tower, load_trained(SHIPPED), lm, tokenizer, f"pocket-{hashes}-{file_hash(tower.weights_path)}")

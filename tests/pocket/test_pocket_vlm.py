@@ -39,7 +39,7 @@ def picture(colour, width=320, height=320):
 
 def plain_loss(vlm, view, concepts, prompt, text):
     """Mean token cross-entropy of `text`, everything in one uncached forward pass."""
-    ids = encode(vlm.tokenizer, prefix_texts([])[1] + answer_opening(prompt))
+    ids = encode(vlm.tokenizer, prefix_texts()[1] + answer_opening(prompt))
     said = encode(vlm.tokenizer, text + "<|im_end|>")
     scaled = torch.nn.functional.normalize(concepts, dim=-1) * vlm.embedding_norm
     embeds = torch.cat([view.state.prefix, scaled, vlm._embed(ids), vlm._embed(said[:-1])])[None]
@@ -68,7 +68,7 @@ def test_recording_attention_changes_no_loss_and_equals_materialised_maps(vlm, v
 
 def materialised(vlm, view, concepts, text):
     """R(e) from whole attention maps: mean over layers, heads and answering tokens of P[token -> concept]^2."""
-    ids = encode(vlm.tokenizer, prefix_texts([])[1] + answer_opening("Describe this photo."))
+    ids = encode(vlm.tokenizer, prefix_texts()[1] + answer_opening("Describe this photo."))
     said = encode(vlm.tokenizer, text + "<|im_end|>")
     scaled = torch.nn.functional.normalize(concepts, dim=-1) * vlm.embedding_norm
     embeds = torch.cat([view.state.prefix, scaled, vlm._embed(ids), vlm._embed(said[:-1])])[None]

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("torch")
 cider = pytest.importorskip("pycocoevalcap.cider.cider")
 
-from myvlm_engine.pocket.selfcritical import CiderReward  # noqa: E402
+from myvlm_engine.pocket.reward import CiderReward  # noqa: E402
 from myvlm_engine.text_metrics import words  # noqa: E402
 
 REFERENCES = {
