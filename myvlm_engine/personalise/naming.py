@@ -1,8 +1,9 @@
 """Answering with concepts: a caption or an answer that names whoever's head fired, and nobody else.
 
-Nothing fired: the base model's own words. Something fired: candidate sentences are collected (the VLM with the learned
-embeddings, its base caption with the class noun replaced, sentences made to begin with the class noun) and the one that
-names everybody and that the VLM, embeddings in place, finds likeliest is said. Names of absent concepts can't be generated.
+Nothing fired: the base model's own words. Something fired: candidate sentences are collected (the VLM's own with the learned
+embeddings, its base caption with noun phrases replaced, sentences made to begin with the names) and the one that names everybody
+and that the VLM, embeddings in place, finds likeliest is said. Names of absent concepts can't be generated, and what was
+generated is checked once more.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ import torch
 
 from ..messages import NamedConcept
 from ..vlms.base import Decoding, Target, View, Vlm, generate
-from .phrases import mentions, opening_with, put_name, words_for
+from ..vlms.name_rule import NameRule
+from .phrases import listing, named_in, opening_with, polished, put_names, tidy
+
+NAMELESS = ("A photo.", "…", "")  # captions where nothing else may be said; the last can't name anybody
+UNTOLD = ("I can't tell.", "…", "")  # answers
 
 
 class Fired(Protocol):
@@ -30,24 +35,56 @@ class Fired(Protocol):
 Answered = tuple[str, str, list[NamedConcept]]  # text, the base model's text, who was named and how
 
 
-def answer(vlm: Vlm, view: View, question: str | None, concepts: Sequence[Fired], absent_names: Sequence[str]) -> Answered:
-    """`concepts` are those that fired, surest first; `absent_names` the scope's others."""
-    if question is None:
-        return describe(vlm, view, concepts, absent_names)
-    return reply(vlm, view, question, concepts, absent_names)
+def answer(
+    vlm: Vlm, view: View, question: str | None, concepts: Sequence[Fired], absent_names: Sequence[str], guided: bool = True
+) -> Answered:
+    """`concepts` are those that fired, surest first; `absent_names` the scope's others. Not `guided`: a caption is what the VLM
+    itself writes with the embeddings in place, named or not (the paper's setting, for comparisons)."""
+    from .questions import reply
+
+    if question is not None:
+        return reply(vlm, view, question, concepts, absent_names)
+    return describe(vlm, view, concepts, absent_names) if guided else describe_freely(vlm, view, concepts, absent_names)
 
 
 # -- captions
 def describe(vlm: Vlm, view: View, concepts: Sequence[Fired], absent_names: Sequence[str]) -> Answered:
-    base = generate(vlm, view, None)
+    base, rule = generate(vlm, view, None), rule_of(concepts, absent_names)
     if not concepts:
-        return base, base, []
+        return permitted(vlm, view, None, base, rule), base, []
     vectors = stacked(vlm, concepts)
-    # a name that is an ordinary word of the caption language ("Cookie") may only stand for its concept
-    forbidden = tuple(n for n in absent_names if not any(mentions(c.name, n) for c in concepts))
-    found = candidates(vlm, view, base, concepts, vectors, forbidden)
+    found = [f for f in candidates(vlm, view, base, concepts, vectors, rule) if rule.broken_by(f) is None]
     text = likeliest(vlm, view, most_complete(found, concepts), concepts, vectors)
-    return text, base, [NamedConcept(name=c.name, how=how_named(text, c)) for c in concepts]
+    return text, base, named(text, concepts)
+
+
+def describe_freely(vlm: Vlm, view: View, concepts: Sequence[Fired], absent_names: Sequence[str]) -> Answered:
+    base, rule = generate(vlm, view, None), rule_of(concepts, absent_names)
+    text = generate(vlm, view, None, stacked(vlm, concepts), decoding(rule)) if concepts else base
+    text = permitted(vlm, view, None, polished(text, names_of(concepts)), rule)
+    return text, base, named(text, concepts)
+
+
+def rule_of(concepts: Sequence[Fired], absent_names: Sequence[str]) -> NameRule:
+    """Who may not be named. A name that two concepts share isn't absent."""
+    present = names_of(concepts)
+    return NameRule(tuple(n for n in absent_names if n not in present), tuple(present))
+
+
+def names_of(concepts: Sequence[Fired]) -> list[str]:
+    return [c.name for c in concepts]
+
+
+def decoding(rule: NameRule, opening: str = "", candidates: int = 1) -> Decoding:
+    return Decoding(forbidden=rule.forbidden, allowed=rule.allowed, opening=opening, candidates=candidates)
+
+
+def permitted(vlm: Vlm, view: View, prompt: str | None, text: str, rule: NameRule) -> str:
+    """`text` where it keeps the rule; else what the VLM says under it, which is checked too; else a sentence with no name in it."""
+    if rule.broken_by(text) is None:
+        return text
+    instead = generate(vlm, view, prompt, None, decoding(rule))
+    return next(t for t in (instead, *(UNTOLD if prompt else NAMELESS)) if rule.broken_by(t) is None)
 
 
 def stacked(vlm: Vlm, concepts: Sequence[Fired]) -> torch.Tensor:
@@ -56,34 +93,41 @@ def stacked(vlm: Vlm, concepts: Sequence[Fired]) -> torch.Tensor:
     return torch.cat(learned) if learned else torch.zeros(0, vlm.width)
 
 
-def candidates(vlm: Vlm, view: View, base: str, concepts: Sequence[Fired], vectors: torch.Tensor, forbidden: tuple[str, ...]) -> list[str]:
-    """Sentences that may be said, each with as many of the names as could be put in."""
-    said = vlm.candidates(view, None, vectors, Decoding(forbidden=forbidden, candidates=3)) if len(vectors) else []
+def candidates(vlm: Vlm, view: View, base: str, concepts: Sequence[Fired], vectors: torch.Tensor, rule: NameRule) -> list[str]:
+    """Sentences that may be said, each with as many of the names as have a place in it. The last resort names everybody."""
+    said = vlm.candidates(view, None, vectors, decoding(rule, candidates=3)) if len(vectors) else []
     found = [with_names(s, concepts) for s in (*said, base)]
-    if not any(complete(f, concepts) for f in found):
-        begun = " and ".join(opening_with(c.class_noun).lower() for c in concepts)
-        sentence = vlm.candidates(view, None, vectors, Decoding(forbidden=forbidden, opening=begun[:1].upper() + begun[1:]))[0]
-        found.append(with_names(sentence, concepts))
+    if not any(complete(f, concepts) and rule.broken_by(f) is None for f in found):
+        found += [with_names(s, concepts) for o in openings(concepts) for s in vlm.candidates(view, None, vectors, decoding(rule, o))]
+    if not any(complete(f, concepts) and rule.broken_by(f) is None for f in found):
+        found.append(f"A photo of {listing(names_of(concepts))}.")
+        found.append(f"{listing(names_of(concepts))}.")  # where "photo" is somebody's name
     return list(dict.fromkeys(found))
 
 
+def openings(concepts: Sequence[Fired]) -> list[str]:
+    """How a sentence about all of them begins: with their names (the embeddings know them), with their nouns (the VLM knows those)."""
+    nouns = listing([opening_with(c.class_noun).lower() for c in concepts])
+    return [listing(names_of(concepts)), nouns[:1].upper() + nouns[1:]]
+
+
 def with_names(text: str, concepts: Sequence[Fired]) -> str:
-    """The text with a class noun replaced for every concept that it doesn't name yet."""
-    names = [c.name for c in concepts]
-    for concept in concepts:
-        if not mentions(text, concept.name):
-            text = put_name(text, concept.class_noun, concept.name, keep=names) or text
-    return text
+    """The text with noun phrases replaced for the concepts that it doesn't name yet."""
+    names = names_of(concepts)
+    text = polished(tidy(text), names)
+    there = named_in(text, names)
+    return put_names(text, [(c.class_noun, c.name) for c in concepts if c.name not in there], keep=names)
 
 
 def complete(text: str, concepts: Sequence[Fired]) -> bool:
-    return all(mentions(text, c.name) for c in concepts)
+    return named_in(text, names_of(concepts)) == set(names_of(concepts))
 
 
 def most_complete(found: Sequence[str], concepts: Sequence[Fired]) -> list[str]:
-    """Those that name the most concepts."""
-    counts = [sum(mentions(f, c.name) for c in concepts) for f in found]
-    return [f for f, n in zip(found, counts, strict=True) if n == max(counts)]
+    """Those that name the most concepts, and of these the ones that stammer least ("Biscuit and Biscuit")."""
+    names = names_of(concepts)
+    rank = [(-len(named_in(f, names)), sum(max(0, f.count(n) - 1) for n in names)) for f in found]
+    return [f for f, r in zip(found, rank, strict=True) if r == min(rank)]
 
 
 def likeliest(vlm: Vlm, view: View, found: Sequence[str], concepts: Sequence[Fired], vectors: torch.Tensor) -> str:
@@ -107,35 +151,12 @@ def with_nouns(text: str, concepts: Sequence[Fired]) -> str:
     return text
 
 
-def how_named(text: str, concept: Fired) -> Literal["embedding", "substitution", "missing"]:
-    if not mentions(text, concept.name):
+def named(text: str, concepts: Sequence[Fired]) -> list[NamedConcept]:
+    there = named_in(text, names_of(concepts))
+    return [NamedConcept(name=c.name, how=how_named(c, c.name in there)) for c in concepts]
+
+
+def how_named(concept: Fired, there: bool) -> Literal["embedding", "substitution", "missing"]:
+    if not there:
         return "missing"
     return "substitution" if concept.embedding is None else "embedding"
-
-
-# -- questions
-def reply(vlm: Vlm, view: View, question: str, concepts: Sequence[Fired], absent_names: Sequence[str]) -> Answered:
-    """The VLM is asked about "the dog"; the member asked about Biscuit. "Who is this?" is answered with the name."""
-    plain = question
-    for concept in sorted(concepts, key=lambda c: -len(c.name)):
-        plain = without_name(plain, concept)
-    base = generate(vlm, view, plain)
-    text = with_names(base, concepts)
-    asked = {n for n in absent_names if mentions(question, n)}
-    if any(mentions(text, n) for n in absent_names if n not in asked):
-        text = generate(vlm, view, plain, None, Decoding(forbidden=tuple(n for n in absent_names if n not in asked)))
-    return sentence(text), base, [NamedConcept(name=c.name, how=how_named(text, c)) for c in concepts]
-
-
-def without_name(question: str, concept: Fired) -> str:
-    """ "Is Biscuit asleep?" -> "Is the dog asleep?", in any case, possessives kept."""
-    noun = words_for(concept.class_noun)[0]
-    return re.sub(rf"(?<!\w){re.escape(concept.name)}(?!\w)", f"the {noun}", question, flags=re.IGNORECASE)
-
-
-def sentence(text: str) -> str:
-    """Short answers as a person writes them: capital first, full stop last."""
-    text = text.strip()
-    if not text:
-        return "I can't tell."
-    return text[:1].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")

@@ -10,7 +10,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from myvlm_engine.vlms.base import Decoding  # noqa: E402
-from myvlm_engine.vlms.name_guard import NameGuard, NameRule, guarded  # noqa: E402
+from myvlm_engine.vlms.name_guard import NameGuard, guarded  # noqa: E402
+from myvlm_engine.vlms.name_rule import NameRule  # noqa: E402
 
 NAMES = ("Biscuit", "Corgi Joe", "Anna", "Ömer", "ビスケット", "小白", "Жучка", "Mr. T", "O'Neil")
 

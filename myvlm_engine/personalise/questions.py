@@ -1,0 +1,110 @@
+"""Answers with concepts: the question is asked once with the embeddings in place ("Is Biscuit asleep?") and once of the frozen VLM
+in plain words ("Is the dog asleep?"); the answer that both find likeliest is given.
+
+Whether somebody is there at all is for the heads to say, not for the VLM. Knows English questions; knows no model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import torch
+
+from ..vlms.base import Target, View, Vlm, generate
+from .naming import UNTOLD, Answered, Fired, named, names_of, permitted, rule_of, stacked, with_names
+from .phrases import listing, named_in, polished, words_for
+
+YES_NO = re.compile(r"(is|are|am|was|were|do|does|did|has|have|had|can|could|will|would|should|may|might)(n't)?\b", re.IGNORECASE)
+WHO = re.compile(r"who\b", re.IGNORECASE)
+OF_A_KIND = re.compile(r"\b(kind|breed|type|sort|species|animal|or)\b", re.IGNORECASE)  # answered with a noun, not with a name
+PLACE = r"(here|there|present|around|(in|on) (this|the|that) (photo|picture|image|pic|shot))"
+IS_THERE = (
+    r"(is|can you see|do you see|does (this|the) (photo|picture|image) (show|have)|is (this|that|it|there)) (the )?{name}( {place})?\W*"
+)
+
+
+def reply(vlm: Vlm, view: View, question: str, concepts: Sequence[Fired], absent_names: Sequence[str]) -> Answered:
+    """A short sentence. Questions that are answered by yes or no get one of these."""
+    asked = [n for n in absent_names if is_asked_about(question, n)]
+    rule = rule_of(concepts, [n for n in absent_names if n not in asked])
+    plain = plain_question(question, concepts)
+    base = sentence(generate(vlm, view, plain))  # with no names about, these are the base model's own words
+    if asked and not any(is_asked_about(question, c.name) for c in concepts):
+        text = not_seen(question, asked)
+    elif not concepts:
+        text = sentence(permitted(vlm, view, plain, base, rule))
+    else:
+        text = sentence(permitted(vlm, view, plain, known(vlm, view, question, plain, base, concepts), rule))
+    text = next(t for t in (text, *UNTOLD) if rule.broken_by(t) is None)
+    return text, base, named(text, concepts)
+
+
+def not_seen(question: str, names: Sequence[str]) -> str:
+    """Their heads are silent; whatever the VLM says of them would be of somebody else."""
+    told = f"I don't see {listing(names)} in this photo."
+    return f"No, {told}" if YES_NO.match(question.strip()) else told
+
+
+def known(vlm: Vlm, view: View, question: str, plain: str, base: str, concepts: Sequence[Fired]) -> str:
+    """The answer where somebody is recognised."""
+    if any(is_presence(question, c.name) for c in concepts):
+        return "Yes"
+    vectors = stacked(vlm, concepts)
+    personal = polished(question.strip(), names_of(concepts))
+    if YES_NO.match(personal) and " or " not in personal:
+        return likelier(vlm, view, personal, plain, ("Yes", "No"), vectors)
+    said = [generate(vlm, view, personal, vectors)] if len(vectors) and personal != plain else []
+    found = list(dict.fromkeys([base, *(sentence(s) for s in said)]))
+    text = likelier(vlm, view, personal, plain, found, vectors)
+    if WHO.match(personal):
+        named_there = with_names(text, concepts)
+        return named_there if named_in(named_there, names_of(concepts)) else listing(unasked(question, concepts))
+    return text if OF_A_KIND.search(personal) else with_names(text, concepts)
+
+
+def unasked(question: str, concepts: Sequence[Fired]) -> list[str]:
+    """ "Who is with Biscuit?" isn't answered by Biscuit, unless there is nobody else."""
+    others = [c.name for c in concepts if not is_asked_about(question, c.name)]
+    return others or names_of(concepts)
+
+
+def likelier(vlm: Vlm, view: View, personal: str, plain: str, found: Sequence[str], vectors: torch.Tensor) -> str:
+    """The answer with the lowest mean token cross-entropy, over the question with the embeddings and the plain one without."""
+    if len(found) == 1:
+        return found[0]
+    short = [f.rstrip(".").lower() if f in ("Yes", "No") else f for f in found]
+    with torch.no_grad():
+        cost = vlm.losses([view], [Target(0, plain, f) for f in short], torch.zeros(0, vlm.width), "", attention=False).cross_entropy
+        if len(vectors):
+            cost = cost + vlm.losses([view], [Target(0, personal, f) for f in short], vectors, "", attention=False).cross_entropy
+    return found[int(cost.argmin())]
+
+
+# -- the question's words
+def is_asked_about(question: str, name: str) -> bool:
+    """Whether the question speaks of the concept: "is biscuit asleep?" does, "is there a biscuit?" doesn't."""
+    return bool(named_in(polished(question, [name]), [name]))
+
+
+def is_presence(question: str, name: str) -> bool:
+    """Whether all it asks is if the concept is there."""
+    return re.fullmatch(IS_THERE.format(name=re.escape(name), place=PLACE), question.strip(), re.IGNORECASE) is not None
+
+
+def plain_question(question: str, concepts: Sequence[Fired]) -> str:
+    """ "Is Biscuit asleep?" -> "Is the dog asleep?", possessives kept."""
+    names = sorted(names_of(concepts), key=len, reverse=True)
+    text = polished(question, names)
+    for concept in sorted(concepts, key=lambda c: -len(c.name)):
+        noun = words_for(concept.class_noun)[0]
+        text = re.sub(rf"(?<!\w){re.escape(concept.name)}(?!\w)", f"the {noun}", text)
+    return text if named_in(polished(question, names), names) else question
+
+
+def sentence(text: str) -> str:
+    """Short answers as a person writes them: capital first, full stop last."""
+    text = text.strip()
+    if not text:
+        return UNTOLD[0]
+    return text[:1].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")

@@ -1,0 +1,90 @@
+"""Questions about those who are known, asked of a VLM that says what it is told to."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("torch")
+
+from speakers import VIEW, Speaker, always, concept
+
+from myvlm_engine.personalise.naming import answer
+from myvlm_engine.personalise.questions import is_asked_about, is_presence, plain_question, sentence
+
+BISCUIT, ANNA = concept("Biscuit"), concept("Anna", "woman")
+
+
+def asked(vlm, question, concepts=(BISCUIT,), absent=()):
+    return answer(vlm, VIEW, question, list(concepts), list(absent))[0]
+
+
+def answering(**answers: str) -> Speaker:
+    """Plain questions get `plain`, those with an embedding among the tokens `known`; `likes` is the cheapest text."""
+    return Speaker(
+        lambda prompt, vectors, opening: [answers["known"] if vectors else answers["plain"]],
+        lambda prompt, vectors, text: 0.0 if text == answers.get("likes") else 1.0,
+    )
+
+
+def test_a_question_about_a_concept_is_asked_with_its_name_and_embedding_and_in_plain_words():
+    prompts = []
+    vlm = Speaker(lambda prompt, vectors, opening: [prompts.append((prompt, vectors)) or "brown"])
+    assert asked(vlm, "what colour is biscuit?") == "Brown."
+    assert prompts == [("what colour is the dog?", 0), ("what colour is Biscuit?", 1)]
+
+
+def test_the_answer_that_both_find_likeliest_is_given():
+    assert asked(answering(plain="red", known="brown", likes="Brown."), "What colour is Biscuit?") == "Brown."
+    assert asked(answering(plain="red", known="brown", likes="Red."), "What colour is Biscuit?") == "Red."
+
+
+@pytest.mark.parametrize(("likes", "expected"), [("yes", "Yes."), ("no", "No.")])
+def test_yes_or_no_is_answered_by_yes_or_no(likes, expected):
+    assert asked(answering(plain="on a couch", known="a dog", likes=likes), "is Biscuit asleep?") == expected
+
+
+def test_heads_say_who_is_there():
+    vlm = always("no")
+    assert asked(vlm, "Is Biscuit in this photo?") == "Yes."
+    assert asked(vlm, "Is this Biscuit?") == "Yes."
+    assert asked(vlm, "Is Rex here?", absent=["Rex"]) == "No, I don't see Rex in this photo."
+    assert asked(vlm, "What is Rex doing?", (), ["Rex", "Milo"]) == "I don't see Rex in this photo."
+
+
+def test_who_is_answered_with_names():
+    assert asked(always("a dog and a woman"), "Who is this?", (BISCUIT, ANNA)) == "Biscuit and Anna."
+    assert asked(always("grass"), "Who is on the beach?", (BISCUIT, ANNA)) == "Biscuit and Anna."
+    assert asked(always("grass"), "Who is with Biscuit?", (BISCUIT, ANNA)) == "Anna."
+
+
+def test_a_question_for_the_kind_is_answered_with_the_kind():
+    assert asked(always("a dog"), "What kind of animal is it?") == "A dog."
+    assert asked(always("a dog"), "What is on the couch?") == "Biscuit."
+
+
+def test_with_nobody_there_the_base_model_answers():
+    assert asked(always("brown"), "What colour is it?", (), ["Rex"]) == "Brown."
+    assert asked(always("rex"), "What is this?", (), ["Rex"]) == "I can't tell."
+
+
+@pytest.mark.parametrize(
+    ("question", "plain"),
+    [
+        ("Is Biscuit asleep?", "Is the dog asleep?"),
+        ("is biscuit's ball red?", "is the dog's ball red?"),
+        ("Does the Biscuit run?", "Does the dog run?"),
+        ("Is there a biscuit on the plate?", "Is there a biscuit on the plate?"),
+        ("How many people?", "How many people?"),
+    ],
+)
+def test_names_become_nouns_in_plain_questions(question, plain):
+    assert plain_question(question, [BISCUIT]) == plain
+
+
+def test_words_of_a_question():
+    assert is_asked_about("where is biscuit?", "Biscuit") and not is_asked_about("Is that a cookie?", "Cookie")
+    assert is_presence("can you see Biscuit in the picture?", "Biscuit") and not is_presence("Is Biscuit on the couch?", "Biscuit")
+
+
+def test_short_answers_are_made_sentences():
+    assert [sentence(t) for t in ("brown", "", "Two.", " yes ")] == ["Brown.", "I can't tell.", "Two.", "Yes."]
