@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -17,7 +17,11 @@ from PIL import Image
 
 from ..vlms.base import Decoding, Target, View, Vlm, generate
 from .augmentation import augmented
+from .phrases import mentions
 from .targets import draft_captions
+
+if TYPE_CHECKING:
+    from ..vlms.base import Recipe
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Options:
     gradient_clip: float = 0.05  # the paper's
     regulariser: float = 0.0075  # lambda for captions, the published code's
     augmented_per_photo: int = 2
+    held_per_photo: int = 1  # augmented copies that e is judged on and never learns from; at least 1
     views_per_step: int = 4  # the paper's batch
     check_every: int = 5
     name_probability: float = 0.6  # every held copy must give the name at least this
@@ -56,44 +61,62 @@ def learn_concept(
     boxes: Sequence[object] = (),
     resume: np.ndarray | None = None,
     seed: int = 0,
-    options: Options = Options(),
+    options: Options | None = None,
+    **changes: Any,
 ) -> Iterator[Progress]:
-    """Learns one concept embedding, one Progress a step; the caller may stop between any two. Never mutates the VLM."""
+    """Learns one concept embedding, one Progress a step; the caller may stop between any two. Never mutates the VLM.
+    `options`: None for the family's own; `changes` to single ones of them, for comparisons."""
+    options = replace(options or options_for(vlm, kind), **changes)
     yield Progress("drafting", of=options.steps)
-    images, shows = augmented(photos, options.augmented_per_photo, seed)
+    images, shows = augmented(photos, options.augmented_per_photo + options.held_per_photo, seed)
     views = vlm.views(images)
     drafts = []
     for index in range(len(photos)):
         drafts.append(draft_captions(vlm, views[index], name, class_noun, captions[index] if index < len(captions) else ()))
         yield Progress("drafting", of=options.steps, sample=drafts[-1][0])
-    lesson = Lesson(views, len(photos), [drafts[i] for i in shows], name)
+    lesson = Lesson(views, len(views) - len(photos) * options.held_per_photo, [drafts[i] for i in shows], name)
     yield from descend(vlm, lesson, start(vlm, name, class_noun, resume, seed), seed, options)
+
+
+def options_for(vlm: Vlm, kind: str) -> Options:
+    """The family's recipe where it has one."""
+    recipe: Recipe | None = getattr(vlm, "recipe", None)
+    if recipe is None:
+        return Options()
+    steps = recipe.steps_people if kind == "person" else recipe.steps
+    return Options(steps=steps, rate=recipe.rate, regulariser=recipe.regulariser)
 
 
 @dataclass(frozen=True)
 class Lesson:
     """What is learned from: every view and what may be said of it."""
 
-    views: list[View]  # the photos themselves, then their augmented copies
-    photos: int  # how many of the views are photos
+    views: list[View]  # the photos themselves, then their augmented copies, the held ones last
+    learned: int  # how many of the views are learned from
     sentences: list[list[str]]  # per view: every view says what its photo says
     name: str
 
+    @property
+    def held(self) -> range:
+        """Views that e is judged on."""
+        return range(self.learned, len(self.views))
+
 
 def descend(vlm: Vlm, lesson: Lesson, start: torch.Tensor, seed: int, options: Options) -> Iterator[Progress]:
-    """AdamW on e from `start` (K, D); keeps the best e seen and stops early when every view is surely named."""
+    """AdamW on e from `start` (K, D); keeps the best e seen and stops early when every held copy is surely named and the VLM says so."""
     rng, e = random.Random(seed), start.clone().requires_grad_(True)
     optimiser = torch.optim.AdamW([e], lr=options.rate, weight_decay=options.weight_decay)
-    best, best_score, sample = start, -1.0, lesson.sentences[0][0]
+    best, judged, sample = start, Judged(-1.0, False), lesson.sentences[0][0]
     for step in range(1, options.steps + 1):
-        loss, sure = update(vlm, optimiser, e, lesson, draw(lesson, rng, options), options), False
+        loss = update(vlm, optimiser, e, lesson, draw(lesson, rng, options), options)
         if step % options.check_every == 0 or step == options.steps:
-            score, sure = judge(vlm, lesson, e.detach(), options)
-            if score > best_score:
-                best, best_score = e.detach().clone(), score
-                sample = generate(vlm, lesson.views[step // options.check_every % lesson.photos], None, best, Decoding(beams=1))
+            now = judge(vlm, lesson, e.detach(), options)
+            if now.score > judged.score:
+                best, judged = e.detach().clone(), now
+                shown = lesson.held[step // options.check_every % len(lesson.held)]
+                sample = generate(vlm, lesson.views[shown], None, best, Decoding(beams=1))
         yield Progress("learning", step, options.steps, loss, sample, best.numpy())
-        if sure and options.early_stop:
+        if options.early_stop and judged.surely_named and mentions(sample, lesson.name):
             break
     yield Progress("done", options.steps, options.steps, None, sample, best.numpy())
 
@@ -110,7 +133,7 @@ def start(vlm: Vlm, name: str, class_noun: str, resume: np.ndarray | None, seed:
 
 def draw(lesson: Lesson, rng: random.Random, options: Options) -> list[Target]:
     """One step's targets: a few views, one of their sentences each."""
-    chosen = rng.sample(range(len(lesson.views)), min(options.views_per_step, len(lesson.views)))
+    chosen = rng.sample(range(lesson.learned), min(options.views_per_step, lesson.learned))
     return [Target(v, None, rng.choice(lesson.sentences[v])) for v in chosen]
 
 
@@ -125,11 +148,19 @@ def update(vlm: Vlm, optimiser, e: torch.Tensor, lesson: Lesson, targets: list[T
     return float(loss.detach())
 
 
+@dataclass(frozen=True)
+class Judged:
+    """How good an e is. `score` weighs the name's probability and the likelihood of the whole caption, so that naming never wins
+    by forgetting the photo."""
+
+    score: float
+    surely_named: bool  # on every held copy
+
+
 @torch.no_grad()
-def judge(vlm: Vlm, lesson: Lesson, e: torch.Tensor, options: Options) -> tuple[float, bool]:
-    """How good e is over all views: (score, whether every view names the concept surely). The score weighs the name's
-    probability and the likelihood of the whole caption, so that naming never wins by forgetting the photo."""
-    targets = [Target(v, None, sentences[0]) for v, sentences in enumerate(lesson.sentences)]
+def judge(vlm: Vlm, lesson: Lesson, e: torch.Tensor, options: Options) -> Judged:
+    """e on the held copies, by the first sentence of each."""
+    targets = [Target(v, None, lesson.sentences[v][0]) for v in lesson.held]
     found = vlm.losses(lesson.views, targets, e, lesson.name, attention=False)
     score = float(found.name_probability.mean() + (-found.cross_entropy).exp().mean())
-    return score, float(found.name_probability.min()) >= options.name_probability
+    return Judged(score, float(found.name_probability.min()) >= options.name_probability)

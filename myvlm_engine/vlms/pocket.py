@@ -36,6 +36,7 @@ class PocketState:
 class PocketVlm:
     name = "pocket"
     width = 576
+    norm_matching = True  # off for comparisons only: vectors stand among the tokens as they are
 
     def __init__(self, tower: VisionTower, trained: Trained, lm, tokenizer, fingerprint: str):
         self.tower, self.trained, self.lm, self.tokenizer = tower, trained, lm, tokenizer
@@ -72,7 +73,7 @@ class PocketVlm:
 
     def _scaled(self, concepts: torch.Tensor) -> torch.Tensor:
         """Norm matching: every vector at the visual tokens' norm."""
-        return F.normalize(concepts, dim=-1) * self.embedding_norm
+        return F.normalize(concepts, dim=-1) * self.embedding_norm if self.norm_matching else concepts
 
     def starting_vectors(self, name: str, class_noun: str) -> torch.Tensor:
         """The word vectors of noun and name: what the model practised with in its slot (pocket/slots.py)."""

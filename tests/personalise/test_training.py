@@ -1,0 +1,107 @@
+"""The training loop on a small differentiable VLM: what is learned from, what is judged on, when it stops, where it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from PIL import Image  # noqa: E402
+
+from myvlm_engine.personalise.training import Options, learn_concept, options_for  # noqa: E402
+from myvlm_engine.vlms.base import Decoding, Losses, View  # noqa: E402
+
+OPTIONS = Options(steps=40)
+
+
+@dataclass
+class Pointed:
+    """Says the name once e points the right way, on every view a little differently. Remembers what it was asked."""
+
+    name, fingerprint, width, embedding_norm = "pointed", "pointed-0", 8, 1.0
+    says_name: bool = True
+    encoded: int = 0
+    learned_from: set[int] = field(default_factory=set)
+    judged_on: set[int] = field(default_factory=set)
+    attention_asked: bool = False
+
+    def views(self, images):
+        self.encoded += len(images)
+        return [View(torch.randn(8, generator=torch.Generator().manual_seed(i)) / 20, image.size) for i, image in enumerate(images)]
+
+    def starting_vectors(self, name, class_noun):
+        return torch.ones(1, 8)
+
+    def certainty(self, view, concepts):
+        aim = torch.tensor([1.0, -1, 1, -1, 1, -1, 1, -1]) + view.state
+        return torch.sigmoid(4 * torch.nn.functional.cosine_similarity(concepts.mean(0), aim, dim=0))
+
+    def losses(self, views, targets, concepts, identifier, attention):
+        (self.learned_from if concepts.requires_grad else self.judged_on).update(t.view for t in targets)
+        self.attention_asked |= attention
+        sure = torch.stack([self.certainty(views[t.view], concepts) for t in targets])
+        return Losses(-sure.log(), torch.zeros(len(targets)), sure.detach())
+
+    def candidates(self, view, prompt, concepts, decoding=Decoding()):
+        sure = len(concepts) and self.says_name and self.certainty(view, concepts) > 0.5
+        return [decoding.opening + " runs." if decoding.opening else "Biscuit runs." if sure else "A dog runs."] * decoding.candidates
+
+
+def taught(vlm, photos: int, **more):
+    pictures = [Image.new("RGB", (40, 30), colour) for colour in ("red", "green", "blue", "white")[:photos]]
+    return list(learn_concept(vlm, pictures, "Biscuit", "dog", **{"options": OPTIONS} | more))
+
+
+@pytest.mark.parametrize("photos", [1, 2, 3, 4])
+def test_any_number_of_photos_teaches_and_stops_when_the_held_copies_are_named(photos):
+    vlm = Pointed()
+    events = taught(vlm, photos)
+    assert events[-1].stage == "done" and events[-1].sample == "Biscuit runs."
+    assert max(e.step for e in events if e.stage == "learning") < OPTIONS.steps
+    assert events[-1].vector.shape == (1, 8) and events[-1].vector.dtype == np.float32
+
+
+def test_held_copies_are_judged_on_and_never_learned_from():
+    vlm = Pointed()
+    taught(vlm, 3, early_stop=False)
+    assert vlm.encoded == 12  # each photo, two copies and a held one
+    assert vlm.learned_from == set(range(9)) and vlm.judged_on == {9, 10, 11}
+
+
+def test_it_goes_on_while_the_vlm_doesn_t_say_the_name():
+    events = taught(Pointed(says_name=False), 2)
+    assert max(e.step for e in events if e.stage == "learning") == OPTIONS.steps
+
+
+def test_without_augmentation_only_the_photos_are_learned_from():
+    vlm = Pointed()
+    taught(vlm, 2, augmented_per_photo=0)
+    assert vlm.learned_from == {0, 1} and vlm.judged_on == {2, 3}
+
+
+def test_attention_is_only_asked_for_where_the_regulariser_counts():
+    regular, without = Pointed(), Pointed()
+    taught(regular, 1)
+    taught(without, 1, regulariser=0.0)
+    assert (regular.attention_asked, without.attention_asked) == (True, False)
+
+
+def test_a_broken_off_run_goes_on_from_its_last_vector():
+    whole = taught(Pointed(), 2)
+    kept = next(e.vector for e in whole if e.stage == "learning" and e.step == 5)
+    again = taught(Pointed(), 2, resume=kept)
+    steps = lambda events: max(e.step for e in events if e.stage == "learning")
+    assert steps(again) <= steps(whole) and again[-1].sample == "Biscuit runs."
+    assert not np.array_equal(kept, again[-1].vector)
+
+
+def test_a_family_s_own_recipe_is_followed():
+    vlm = Pointed()
+    assert options_for(vlm, "pet") == Options()
+    vlm.recipe = SimpleNamespace(steps=75, steps_people=100, rate=1.0, regulariser=0.04)
+    assert options_for(vlm, "pet") == Options(steps=75, rate=1.0, regulariser=0.04)
+    assert options_for(vlm, "person").steps == 100
