@@ -134,7 +134,9 @@ def eval_vqa(
 @evaluation.command(name="concepts")
 def eval_concepts(
     folder: Annotated[Path, typer.Argument(help="A folder with concepts/<name>/*.jpg; optionally negatives/, random/, concepts.json.")],
-    shots: Annotated[int | None, typer.Option(min=1, help="Photos taught a concept; default 4 where it has 5 or more, else 3.")] = None,
+    shots: Annotated[
+        str | None, typer.Option(help="Photos taught a concept, or several like 1,2,4; default 4 where it has 5 or more, else 3.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How often everything is repeated with other taught photos.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos are described, a seed.")] = None,
     recognition_only: Annotated[bool, typer.Option(help="Only the heads: nothing is described.")] = False,
@@ -142,7 +144,15 @@ def eval_concepts(
     html: Annotated[
         Path | None, typer.Option("--html", help="Write the photos and captions side by side to this file; default eval-report.html.")
     ] = None,
-    method: Annotated[str, typer.Option(help="myvlm, or name-substitution: no embedding is learned.")] = "myvlm",
+    method: Annotated[
+        str, typer.Option(help="One or several, with commas; the figures are of the first, a table compares all. They are defined below.")
+    ] = "myvlm",
+    composites: Annotated[
+        str | None, typer.Option(help="Also describe photos put together from so many subjects: 2, or several like 2,4.")
+    ] = None,
+    wrong_references: Annotated[
+        int, typer.Option(min=0, help="Also give so many answers with wrong embeddings handed in or heads off.")
+    ] = 0,
     vlm: Vlm = "pocket",
 ) -> None:
     """Teaches every concept of a folder, all enrolled at once, then looks at the photos that were not taught.
@@ -170,11 +180,23 @@ def eval_concepts(
     text_similarity: the mean cosine of a subject's caption, the name turned back into its noun, and the frozen model's caption.
 
     usable_p50, learned_p50, describe_p50: median seconds until the head is fitted, until the concept is learned, for one caption.
+
+    composites: name_f1, name_recall, name_precision over (photo, subject) pairs of photos with several subjects, recognition_f1 of the
+    heads on them; all_named: the share that names everybody in it and nobody else. Of photos put together side by side.
+
+    wrong_references: answers with a wrong embedding handed in, or with no head on; named: how many of them say an absent name.
+
+    Methods. myvlm: all of it. no-guidance: the model's own words with the embedding, as in the paper; names are not put in. no-norm,
+    no-regulariser, no-augmentation: no-guidance without that part. no-head: no-guidance, with the embeddings of four concepts in every
+    photo, whoever is in it. name-substitution: nothing is learned, the name takes the class noun's place. textual-inversion: a word
+    learned in the language model's embedding space, right behind the photo's tokens; no head, no norm matching, no regulariser.
+    clip-text: a word learned in CLIP's text space decides who is there; needs open_clip's weights.
     """
     figures = _evaluation_of(folder)
     from .looking import looking
 
-    _evaluated(lambda: figures.eval_concepts(folder, shots, seeds, limit, recognition_only, json, html, method, vlm, looking=looking))
+    plan = lambda: figures.plan_of(method, shots, seeds, limit, composites, wrong_references)
+    _evaluated(lambda: figures.eval_concepts(folder, plan(), recognition_only, json, html, vlm, looking=looking))
 
 
 @models.command(name="list")

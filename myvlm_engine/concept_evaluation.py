@@ -1,38 +1,89 @@
 """`myvlm eval concepts` put together: seeds, enrolment, teaching, describing, and the means over seeds.
 
-What recognition measures is in recognition_eval.py, one seed's teaching in concept_trial.py, the counting in caption_scores.py.
+What recognition measures is in recognition_eval.py, one seed's teaching in concept_trial.py, the counting in caption_scores.py, the
+methods in methods.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from .caption_scores import Said, caption_scores
-from .concept_trial import Enrolled, Learned, Look, Match, Photo, describe, enrolled, learn
+from .caption_scores import Said, caption_scores, names_in
+from .comparison import Row, as_json, row
+from .composites import Composite, Found, composite_scores, grouped
+from .concept_trial import (
+    Enrolled,
+    Learned,
+    Look,
+    Match,
+    Matches,
+    Photo,
+    answer_request,
+    by_heads,
+    describe,
+    enrolled,
+    handed_in,
+    learn,
+    those_fired,
+)
 from .display_names import display_names
 from .engine import Engine
 from .figures import counted
-from .messages import Box, Head, Sight
+from .messages import Box, Head, SeeRequest, Sight
+from .methods import METHODS, Method, engine_for, method_named
 from .photo_sets import PhotoSet, read_photo_set, split
 from .recognition.encoders import Encoder
 from .recognition_eval import FIGURES, Enrolment, MakeLook, Seen, SightCache, all_photos, evaluate_recognition, figures_of, run_seed
 from .report import Report, TaughtConcept
 from .text_metrics import similarities
+from .wrong_reference import wrong_references
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured: every method with every number of shots, `seeds` times. The first of both is what the figures, the report,
+    composites and wrong references are of."""
+
+    methods: Sequence[str] = ("myvlm",)
+    shots: Sequence[int | None] = (None,)
+    seeds: int = 1
+    limit: int | None = None  # photos a seed
+    composites: Sequence[int] = ()  # subjects in one photo
+    wrong_references: int = 0  # answers
+
+    @property
+    def runs(self) -> list[tuple[str, int | None]]:
+        return [(method, shots) for method in self.methods for shots in self.shots]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all trials share."""
+
+    engine: Engine
+    folder: Path
+    found: PhotoSet
+    sights: SightCache
+    make_look: MakeLook
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What one seed gave."""
+    """What one seed of one method gave."""
 
+    engine: Engine  # that works by the method
+    look: Look
     concepts: Mapping[str, Enrolled]
     learned: Mapping[str, Learned]
+    photos: Sequence[Photo]  # the described ones
     said: Sequence[Said]
     recognition: Mapping[str, float]
     captions: Mapping[str, float]
+    composites: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # "2" -> figures
 
 
 def matched_by(looking: Callable[[Mapping[str, Head]], Callable[[Sequence[Sight]], Iterable[tuple[str, float, Box | None]]]]) -> MakeLook:
@@ -55,37 +106,74 @@ def recognition_figures(
 
 
 def concept_figures(
-    engine: Engine, folder: Path, make_look: MakeLook, shots: int | None, seeds: int, limit: int | None, method: str
-) -> tuple[dict[str, Any], list[Trial]]:
-    """{"recognition", "captions", "seconds", "per_seed", …} and what each seed gave. Errors: CantMeasure."""
+    engine: Engine, folder: Path, make_look: MakeLook, plan: Plan = Plan()
+) -> tuple[dict[str, Any], list[Trial], list[Row]]:
+    """{"recognition", "captions", "seconds", "per_seed", …} of the plan's first run, what each of its seeds gave, the comparison of all.
+    Errors: CantMeasure."""
+    methods = {name: engine_for(engine, method_named(name)) for name in plan.methods}  # what can't be done is told before anything is
     found = read_photo_set(folder)
     sights = SightCache(engine.parts.encoders[0])
     sights.fill(counted(paths := all_photos(found), "seeing", len(paths)))
-    trials = [trial(engine, folder, found, sights, make_look, shots, seed, limit, method) for seed in range(seeds)]
-    return summed_up(trials) | {"vlm": engine.vlm_fingerprint, "encoders": list(engine.encoders), "method": method}, trials
+    trials: list[Trial] = []
+    rows: list[Row] = []
+    for method, shots in plan.runs:
+        ground = Ground(methods[method], folder, found, sights, make_look)
+        some = [trial(ground, method, shots, seed, plan.limit, () if rows else plan.composites) for seed in range(plan.seeds)]
+        trials = trials or some
+        rows.append(row(method, shots, [t.captions for t in some]))
+    told = {"vlm": engine.vlm_fingerprint, "encoders": list(engine.encoders), "method": plan.methods[0], "comparison": as_json(rows)}
+    return summed_up(trials) | mistakes(trials[0], plan.wrong_references) | told, trials, rows
 
 
-def trial(
-    engine: Engine,
-    folder: Path,
-    found: PhotoSet,
-    sights: SightCache,
-    make_look: MakeLook,
-    shots: int | None,
-    seed: int,
-    limit: int | None,
-    method: str,
-) -> Trial:
+def trial(ground: Ground, name: str, shots: int | None, seed: int, limit: int | None, composites: Sequence[int] = ()) -> Trial:
     """One seed: heads for everybody, embeddings for those who are met, captions."""
-    seen, enrolment = run_seed(found, sights, make_look, shots, seed, limit)
-    concepts = called(engine, found, enrolment, shots, seed)
-    photos = described_photos(folder, seen)
-    met = [name for name in concepts if method == "myvlm" and any(name == s.photo.subject or name in s.fired for s in seen)]
+    engine, method = ground.engine, METHODS[name]
+    seen, enrolment = run_seed(ground.found, ground.sights, ground.make_look, shots, seed, limit)
+    concepts = called(engine, ground.found, enrolment, shots, seed)
+    met = [name for name in concepts if method.learns and any(name == s.photo.subject or name in s.fired for s in seen)]
     learned = {name: learn(engine, concepts[name], seed) for name in counted(met, f"teaching, seed {seed}", len(met))}
-    look = make_look(enrolment.heads)
-    said = list(counted(describe(engine, look, concepts, learned, photos), f"describing, seed {seed}", len(photos)))
+    look = ground.make_look(enrolment.heads)
+    photos = described_photos(ground.folder, seen, everybody=not method.heads)
+    matches = finder(engine, method, look, concepts, learned, seed)
+    said = list(counted(describe(engine, matches, concepts, learned, photos), f"describing, seed {seed}", len(photos)))
     names = {name: c.called for name, c in concepts.items()}
-    return Trial(concepts, learned, said, figures_of(seen, list(names)), caption_scores(said, names, similarities))
+    captions = caption_scores(said, names, similarities)
+    done = Trial(engine, look, concepts, learned, photos, said, figures_of(seen, list(names)), captions)
+    return replace(done, composites={str(size): composite_figures(done, size, seed, limit) for size in composites})
+
+
+def finder(
+    engine: Engine, method: Method, look: Look, concepts: Mapping[str, Enrolled], learned: Mapping[str, Learned], seed: int
+) -> Matches:
+    """Who decides who is in a photo."""
+    if method.clip:
+        from .clip_text import by_words, load_clip
+
+        return by_words(load_clip(), concepts)
+    return by_heads(engine, look) if method.heads else handed_in(learned, seed)
+
+
+def composite_figures(done: Trial, size: int, seed: int, limit: int | None) -> dict[str, float]:
+    """Photos of `size` subjects, made from the described ones."""
+    made = grouped([(p.subject, p.path) for p in done.photos if p.subject], size, seed, limit)
+    told = counted((found_on(done, one) for one in made), f"describing photos of {size}", len(made))
+    return composite_scores(list(told))
+
+
+def found_on(done: Trial, one: Composite) -> Found:
+    data = one.data
+    fired = those_fired(done.look(done.engine.see(SeeRequest(photo=data)).sights))
+    text = done.engine.answer(answer_request(data, fired, done.concepts, done.learned)).text
+    names = {c.called.name: subject for subject, c in done.concepts.items()}
+    return Found(frozenset(one.subjects), frozenset(m.subject for m in fired), frozenset(names[n] for n in names_in(text, names)), text)
+
+
+def mistakes(done: Trial, answers: int) -> dict[str, Any]:
+    """{"wrong_references": {"answers", "named"}} of so many answers with embeddings where they don't belong; {} of none."""
+    if not answers:
+        return {}
+    said = list(counted(wrong_references(done.engine, done.concepts, done.learned, done.photos, answers, 0), "wrong references", answers))
+    return {"wrong_references": {"answers": answers, "named": sum(name is not None for name in said)}}
 
 
 def called(engine: Engine, found: PhotoSet, enrolment: Enrolment, shots: int | None, seed: int) -> dict[str, Enrolled]:
@@ -99,9 +187,10 @@ def called(engine: Engine, found: PhotoSet, enrolment: Enrolment, shots: int | N
     }
 
 
-def described_photos(folder: Path, seen: Sequence[Seen]) -> list[Photo]:
-    """Photos with a subject, and those of nobody on which a head fired: on the others no name can be said."""
-    return [Photo(str(s.photo.path.relative_to(folder)), s.photo.path, s.photo.subject) for s in seen if s.photo.subject or s.fired]
+def described_photos(folder: Path, seen: Sequence[Seen], everybody: bool = False) -> list[Photo]:
+    """Photos with a subject, and those of nobody on which a head fired: on the others no name can be said, unless `everybody` may be."""
+    chosen = [s for s in seen if s.photo.subject or s.fired or everybody]
+    return [Photo(str(s.photo.path.relative_to(folder)), s.photo.path, s.photo.subject) for s in chosen]
 
 
 def summed_up(trials: Sequence[Trial]) -> dict[str, Any]:
@@ -117,9 +206,17 @@ def summed_up(trials: Sequence[Trial]) -> dict[str, Any]:
         "recognition": {name: fmean(t.recognition[name] for t in trials) for name in (*FIGURES, "any_name_negatives")},
         "captions": {name: fmean(t.captions[name] for t in trials) for name in trials[0].captions},
         "seconds": seconds,
+        **composite_means(trials),
         "per_seed": [{"recognition": dict(t.recognition), "captions": dict(t.captions)} for t in trials],
         "described": sum(len(t.said) for t in trials),
     }
+
+
+def composite_means(trials: Sequence[Trial]) -> dict[str, Any]:
+    """{"composites": {"2": …}}, means over seeds; {} where none were asked for."""
+    sizes = trials[0].composites
+    means = {size: {name: fmean(t.composites[size][name] for t in trials) for name in figures} for size, figures in sizes.items()}
+    return {"composites": means} if means else {}
 
 
 def middle(values: Sequence[float]) -> float:

@@ -6,6 +6,7 @@ The same path as a member's photo: see, match, answer. The name is never in a pr
 from __future__ import annotations
 
 import base64
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,6 +60,9 @@ class Learned:
     seconds: float  # of the teach alone
 
 
+Matches = Callable[[Photo, Base64], list[Match]]  # who is found in a photo (its bytes), surest first
+
+
 def enrolled(engine: Engine, part: Split, name: str, boxes: Sequence[Box | None], fit_s: float) -> Enrolled:
     """A subject with what it is called. Its photos are seen once more, so that `usable_s` is what a member waits."""
     started = time.monotonic()
@@ -93,19 +97,42 @@ def teach_request(concept: Enrolled, seed: int) -> TeachRequest:
     return TeachRequest(name=called.name, class_noun=called.class_noun, kind=subject.kind, photos=photos, seed=seed)
 
 
+def by_heads(engine: Engine, look: Look) -> Matches:
+    """As in a server that knows all these concepts: one encoder pass, every head."""
+    return lambda photo, data: look(engine.see(SeeRequest(photo=data)).sights)
+
+
+def handed_in(learned: Mapping[str, Learned], seed: int) -> Matches:
+    """Without heads: the concept that is in the photo among others, as if all had fired; who comes first is chance."""
+
+    def matches(photo: Photo, data: Base64) -> list[Match]:
+        rng = random.Random(f"{seed}/{photo.name}")
+        own = [name for name in learned if name == photo.subject]
+        others = sorted(set(learned) - set(own))
+        chosen = [*own, *rng.sample(others, min(len(others), MAX_CONCEPTS - len(own)))]
+        return [Match(subject, 1.0, None) for subject in rng.sample(chosen, len(chosen))]
+
+    return matches
+
+
 def describe(
-    engine: Engine, look: Look, known: Mapping[str, Enrolled], learned: Mapping[str, Learned], photos: Sequence[Photo]
+    engine: Engine, matches: Matches, known: Mapping[str, Enrolled], learned: Mapping[str, Learned], photos: Sequence[Photo]
 ) -> Iterator[Said]:
-    """Every photo, as a member in a server that knows all these concepts would get it described."""
+    """Every photo, as a member would get it described."""
     for photo in photos:
         data = encoded(photo.path)
         started = time.monotonic()
-        matches = look(engine.see(SeeRequest(photo=data)).sights)
-        fired = [m for m in matches if m.score >= FIRES_AT][:MAX_CONCEPTS]
+        found = matches(photo, data)
+        fired = those_fired(found)
         reply = engine.answer(answer_request(data, fired, known, learned))
         seconds = time.monotonic() - started
-        scores = {m.subject: m.score for m in matches if m in fired or m.subject == photo.subject}
+        scores = {m.subject: m.score for m in found if m in fired or m.subject == photo.subject}
         yield Said(photo.name, photo.subject, tuple(m.subject for m in fired), scores, reply.text, reply.base_text, seconds)
+
+
+def those_fired(matches: Sequence[Match]) -> list[Match]:
+    """The surest, no more than an answer can hold."""
+    return [m for m in matches if m.score >= FIRES_AT][:MAX_CONCEPTS]
 
 
 def answer_request(photo: Base64, fired: Sequence[Match], known: Mapping[str, Enrolled], learned: Mapping[str, Learned]) -> AnswerRequest:

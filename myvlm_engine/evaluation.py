@@ -19,12 +19,12 @@ from .report import write_report
 if TYPE_CHECKING:
     from PIL import Image
 
+    from .concept_evaluation import Plan
     from .messages import Box, Head, Sight
     from .vlms.base import View, Vlm
 
 BATCH = 8  # photos through the vision tower at once
 T = TypeVar("T")
-METHODS = ("myvlm", "name-substitution")  # the latter learns no embedding: the name takes the class noun's place
 REPORT = "eval-report.html"  # in the working folder, unless another is named
 
 
@@ -96,38 +96,70 @@ def plain_question(text: str) -> str:
 
 def eval_concepts(
     folder: Path,
-    shots: int | None = None,
-    seeds: int = 1,
-    limit: int | None = None,
+    plan: Plan | None = None,
     recognition_only: bool = False,
     json_path: Path | None = None,
     html_path: Path | None = None,
-    method: str = "myvlm",
     vlm: str = "pocket",
     *,
     looking: Callable[[Mapping[str, Head]], Callable[[Sequence[Sight]], Sequence[tuple[str, float, Box | None]]]],
 ) -> dict[str, Any]:
     """Teaches everybody in a folder and describes the held photos; prints, writes JSON and the HTML report. `looking` holds heads
     against each other on a photo, surest first (the store knows how). Errors: CantMeasure with a sentence about folder or method."""
-    if method not in METHODS:
-        raise CantMeasure(f"There is no method {method!r}. Known: {', '.join(METHODS)}.")
-    from .concept_evaluation import concept_figures, matched_by, recognition_figures, report_of
+    from .comparison import show_comparison
+    from .concept_evaluation import Plan, concept_figures, matched_by, recognition_figures, report_of
     from .engine import load_engine
+    from .methods import method_named
     from .recognition.encoders import load_encoder
 
-    look = matched_by(looking)
+    plan, look = plan or Plan(), matched_by(looking)
+    for name in plan.methods:
+        method_named(name)  # before models are loaded
     if recognition_only:
         encoder = _loaded(lambda device: load_encoder("embedded", device))
-        figures = recognition_figures(encoder, folder, look, shots, seeds, limit)
+        figures = recognition_figures(encoder, folder, look, plan.shots[0], plan.seeds, plan.limit)
     else:
         engine = _loaded(lambda device: load_engine(vlm, device=device))
-        figures, trials = concept_figures(engine, folder, look, shots, seeds, limit, method)
+        figures, trials, rows = concept_figures(engine, folder, look, plan)
         write_report(report_of(folder, figures, trials[0]), html_path or Path(REPORT))
-    for title in ("recognition", "captions", "seconds"):
+        if len(rows) > 1:
+            show_comparison(rows)
+    for title in ("recognition", "captions", "seconds", "wrong_references"):
         if title in figures:
             show(title, figures[title])
+    for size, found in figures.get("composites", {}).items():
+        show(f"photos of {size} together", found)
     write_json(figures, json_path)
     return figures
+
+
+def numbers(text: str) -> list[int]:
+    """ "1,2,4". Errors: CantMeasure."""
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        found = [0]
+    if min(found) < 1:
+        raise CantMeasure(f"{text!r} isn't a list of numbers. Write one like 4, or several like 1,2,4.")
+    return found
+
+
+def plan_of(
+    methods: str = "myvlm",
+    shots: str | None = None,
+    seeds: int = 1,
+    limit: int | None = None,
+    composites: str | None = None,
+    wrong: int = 0,
+) -> Plan:
+    """From what was typed. Errors: CantMeasure."""
+    from .concept_evaluation import Plan
+    from .engine import MAX_CONCEPTS
+
+    sizes = numbers(composites) if composites else []
+    if any(not 2 <= size <= MAX_CONCEPTS for size in sizes):
+        raise CantMeasure(f"Photos can be put together from 2 to {MAX_CONCEPTS} subjects, not from {composites}.")
+    return Plan([m.strip() for m in methods.split(",")], numbers(shots) if shots else [None], seeds, limit, sizes, wrong)
 
 
 def viewed(vlm: Vlm, paths: Sequence[Path]) -> Iterator[tuple[Path, View, float]]:

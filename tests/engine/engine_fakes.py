@@ -51,6 +51,7 @@ class FakeVlm:
     fingerprint: str = VLM
     width: int = WIDTH
     embedding_norm: float = 1.0
+    norm_matching: bool = True
     asked: list[str] = field(default_factory=list)
 
     def views(self, images):
@@ -103,7 +104,7 @@ def fit_fake_head(encoder, request):
     return head, [s.boxes[0] for s in request.positives]
 
 
-def answer_fake(vlm, view, question, concepts, absent_names):
+def answer_fake(vlm, view, question, concepts, absent_names, guided=True):
     base = f"a {view.state} ball" if question is None else f"yes, {view.state}"
     names = [c.name for c in concepts]
     how = ["substitution" if c.embedding is None else "embedding" for c in concepts]

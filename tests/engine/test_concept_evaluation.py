@@ -12,10 +12,10 @@ from PIL import Image, ImageDraw
 
 from bot.looking import looking
 from myvlm_engine import evaluation
-from myvlm_engine.concept_evaluation import concept_figures, matched_by, report_of
+from myvlm_engine.concept_evaluation import Plan, concept_figures, matched_by, report_of
 from myvlm_engine.concept_trial import teach_request
 from myvlm_engine.engine import Engine, Parts
-from myvlm_engine.evaluation import CantMeasure, eval_concepts
+from myvlm_engine.evaluation import CantMeasure, eval_concepts, plan_of
 from myvlm_engine.report import write_report
 
 RECOGNITION = {"recall", "precision", "macro_f1", "specificity", "rank1", "false_name_photos"}
@@ -63,7 +63,9 @@ def engine(monkeypatch, tmp_path) -> Engine:
 
 @pytest.mark.slow
 def test_everybody_is_taught_and_named_and_the_figures_have_their_names(folder, engine, tmp_path):
-    figures, trials = concept_figures(engine, folder, matched_by(looking), None, 2, None, "myvlm")
+    figures, trials, rows = concept_figures(engine, folder, matched_by(looking), Plan(seeds=2, composites=(2,), wrong_references=6))
+    assert figures["composites"]["2"]["photos"] == 1.0 and figures["composites"]["2"]["name_f1"] > 0.6
+    assert figures["wrong_references"] == {"answers": 6, "named": 0} and len(rows) == 1
     assert set(figures["recognition"]) >= RECOGNITION and set(figures["captions"]) == CAPTIONS and set(figures["seconds"]) == SECONDS
     assert figures["recognition"]["recall"] == 1.0 and figures["captions"]["name_recall_recognised"] == 1.0
     assert figures["captions"]["text_similarity"] > 0.3 and all(v > 0 for v in figures["seconds"].values())
@@ -79,7 +81,7 @@ def test_everybody_is_taught_and_named_and_the_figures_have_their_names(folder, 
 
 @pytest.mark.slow
 def test_name_substitution_learns_nothing(folder, engine):
-    figures, trials = concept_figures(engine, folder, matched_by(looking), None, 1, None, "name-substitution")
+    figures, trials, _ = concept_figures(engine, folder, matched_by(looking), Plan(methods=("name-substitution",)))
     assert not trials[0].learned and engine.parts.learn_concept.given == {}
     assert figures["captions"]["name_recall_recognised"] == 1.0
     assert figures["seconds"]["learned_p50"] == 0
@@ -95,6 +97,18 @@ def test_recognition_alone_is_measured_without_a_vlm_and_written(folder, tmp_pat
     assert not (tmp_path / evaluation.REPORT).exists()
 
 
+@pytest.mark.slow
+def test_methods_and_shots_are_compared_side_by_side(folder, engine):
+    plan = Plan(methods=("name-substitution", "no-head"), shots=(1, 3))
+    figures, trials, rows = concept_figures(engine, folder, matched_by(looking), plan)
+    assert [(r.method, r.shots) for r in rows] == [("name-substitution", 1), ("name-substitution", 3), ("no-head", 1), ("no-head", 3)]
+    assert [len(c.split.taught) for c in trials[0].concepts.values()] == [1, 1] and figures["method"] == "name-substitution"
+    no_head = rows[3].figures
+    assert no_head["name_recall_recognised"].mean == 1.0  # handed in, and this small VLM says whatever it is handed
+    assert no_head["name_precision"].mean < 0.7
+    assert [c["method"] for c in figures["comparison"]] == ["name-substitution", "name-substitution", "no-head", "no-head"]
+
+
 def test_a_method_nobody_knows_is_told(tmp_path):
-    with pytest.raises(CantMeasure, match=r"There is no method 'magic'\. Known: myvlm, name-substitution"):
-        eval_concepts(tmp_path, method="magic", looking=looking)
+    with pytest.raises(CantMeasure, match=r"There is no method 'magic'\. Known: myvlm, no-guidance"):
+        eval_concepts(tmp_path, plan_of("magic"), looking=looking)

@@ -1,0 +1,60 @@
+"""Methods and numbers of shots side by side: means over seeds with 95 % confidence intervals (Student's t). Pure counting and a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from rich.console import Console
+from rich.table import Table
+
+COMPARED = ("name_f1", "name_recall_recognised", "name_precision", "text_similarity")
+T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)  # two-sided quantiles of t, 1 to 10 degrees of freedom
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over seeds and half the width of its 95 % confidence interval; no width with one seed."""
+
+    mean: float
+    half_width: float | None
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f}" if self.half_width is None else f"{self.mean:.3f} ± {self.half_width:.3f}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method with one number of shots."""
+
+    method: str
+    shots: int | None  # None: 4 where a subject has five photos or more, else 3
+    figures: Mapping[str, Interval]
+
+
+def row(method: str, shots: int | None, per_seed: Sequence[Mapping[str, float]]) -> Row:
+    """From the captions' figures of every seed."""
+    return Row(method, shots, {name: interval([f[name] for f in per_seed]) for name in COMPARED})
+
+
+def interval(values: Sequence[float]) -> Interval:
+    if len(values) < 2:
+        return Interval(fmean(values), None)
+    freedom = len(values) - 1
+    quantile = T_95[freedom - 1] if freedom <= len(T_95) else 1.96 + 2.5 / freedom  # within 0.02 of the true one
+    return Interval(fmean(values), quantile * stdev(values) / len(values) ** 0.5)
+
+
+def show_comparison(rows: Sequence[Row], console: Console | None = None) -> None:
+    table = Table(title="comparison (mean over seeds ± 95 % confidence interval)", title_justify="left")
+    for column in ("method", "shots", *COMPARED):
+        table.add_column(column)
+    for one in rows:
+        table.add_row(one.method, str(one.shots or "4 or 3"), *(str(one.figures[name]) for name in COMPARED))
+    (console or Console()).print(table)
+
+
+def as_json(rows: Sequence[Row]) -> list[dict[str, object]]:
+    figures = lambda one: {name: {"mean": i.mean, "ci95": i.half_width} for name, i in one.figures.items()}
+    return [{"method": one.method, "shots": one.shots, **figures(one)} for one in rows]
