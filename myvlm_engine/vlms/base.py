@@ -51,6 +51,16 @@ class Decoding:
     candidates: int = 1  # how many of the beams to return
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How concept embeddings of a family are learned, where that isn't as the training loop has it (the published settings)."""
+
+    steps: int  # of objects and pets
+    steps_people: int
+    rate: float
+    regulariser: float  # lambda, for R as in Losses
+
+
 class Vlm(Protocol):
     """`concepts` are always (K, width) float32: the vectors of all fired concepts, in the order they stand after the visual
     tokens; K = 0 is the base model."""
@@ -79,17 +89,24 @@ def generate(vlm: Vlm, view: View, prompt: str | None = None, concepts: torch.Te
 
 
 def load_vlm(name: str, device: str = "cpu") -> Vlm:
-    """ "pocket" is built in; other families are entry points of the group "myvlm_engine.vlms".
-    Errors: ValueError with a sentence naming the known models."""
+    """ "pocket" is built in; "llava-1.5-7b" and the like are the table's (catalog.py), "llava:/folder" is a model of that family in a
+    folder, either with "@4bit" or "@8bit" behind it; others are entry points of the group "myvlm_engine.vlms".
+    Errors: ValueError with a sentence naming the known models, or saying what the model lacks."""
     from importlib.metadata import entry_points
+
+    from .catalog import FAMILIES, MODELS, parsed
 
     if name == "pocket":
         from .pocket import load_pocket
 
         return load_pocket(device)
-    family = name.split(":", 1)[0]
+    wanted = parsed(name)
+    if wanted.name in MODELS or wanted.name in FAMILIES:
+        from .loading import load_from_transformers
+
+        return load_from_transformers(wanted, device)
     plugins = {e.name: e for e in entry_points(group="myvlm_engine.vlms")}
-    if family not in plugins:
-        known = ", ".join(sorted({"pocket", *plugins}))
+    if wanted.name not in plugins:
+        known = ", ".join(["pocket", *MODELS, *sorted(plugins), *(f"{family}:FOLDER" for family in FAMILIES)])
         raise ValueError(f"No VLM {name!r}. Known: {known}. Check engine.vlm in config.toml or run `myvlm models list`.")
-    return plugins[family].load()(name, device)
+    return plugins[wanted.name].load()(name, device)

@@ -1,0 +1,84 @@
+"""What the transformers families share behind the Vlm Protocol: targets as rows, and batches that shrink where memory runs out.
+
+Knows no family: a subclass says what a batch of rows loses and what follows a prompt.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from ..errors import OutOfMemory, as_engine_error
+from .base import Losses, Target, View
+
+T = TypeVar("T")
+LARGEST = 16  # rows in one forward pass to begin with
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training sentence with the concepts that fired in its view."""
+
+    state: Any  # the view's
+    prompt: str | None
+    text: str
+    concepts: torch.Tensor  # (K, width); K may differ between the rows of one batch
+
+
+class BatchedVlm:
+    """The losses of any number of rows, in batches that fit."""
+
+    batch_size = LARGEST
+
+    def losses(self, views: Sequence[View], targets: Sequence[Target], concepts: torch.Tensor, identifier: str, attention: bool) -> Losses:
+        return self.row_losses([Row(views[t.view].state, t.prompt, t.text, concepts) for t in targets], identifier, attention)
+
+    def row_losses(self, rows: Sequence[Row], identifier: str, attention: bool) -> Losses:
+        """As `losses`, each row with concepts of its own. Errors: OutOfMemory when not even one row fits."""
+        while True:
+            try:
+                parts = self._in_batches(rows, identifier, attention)
+                return Losses(*(torch.cat(column) for column in zip(*parts, strict=True)))
+            except torch.OutOfMemoryError as error:
+                failure: Exception = error.with_traceback(None)  # its frames hold the tensors that filled the memory
+            self.batch_size = smaller(min(self.batch_size, len(rows)), failure)
+
+    def _in_batches(self, rows: Sequence[Row], identifier: str, attention: bool) -> list[tuple[torch.Tensor, ...]]:
+        """Several batches that need gradients are computed once more when those are taken: only one is ever in memory."""
+        batches = [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
+        run: Callable[..., tuple[torch.Tensor, ...]] = self.batch_losses
+        if len(batches) == 1 or not torch.is_grad_enabled():
+            return [run(batch, identifier, attention) for batch in batches]
+        return [checkpoint(run, batch, identifier, attention, use_reentrant=False, preserve_rng_state=False) for batch in batches]
+
+    def batch_losses(self, rows: Sequence[Row], identifier: str, attention: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The three columns of Losses for rows that fit into one forward pass."""
+        raise NotImplementedError
+
+
+def smaller(size: int, failure: Exception) -> int:
+    """Half of `size`, with the cache emptied. Errors: OutOfMemory when there is nothing smaller."""
+    if size <= 1:
+        raise as_engine_error(failure) from failure
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return size // 2
+
+
+def with_fewer_beams(write: Callable[[int], T], beams: int) -> T:
+    """`write(beams)`, with half the beams again and again where memory runs out. Errors: OutOfMemory."""
+    while True:
+        try:
+            return write(beams)
+        except torch.OutOfMemoryError as error:
+            failure: Exception = error.with_traceback(None)
+        beams = smaller(beams, failure)
+
+
+__all__ = ["LARGEST", "BatchedVlm", "OutOfMemory", "Row", "smaller", "with_fewer_beams"]
