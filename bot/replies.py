@@ -81,6 +81,8 @@ ENGINE_ERRORS: dict[ErrorCode, Callable[[Facts], str]] = {
     "other_encoder": lambda f: "My recognition was changed a moment ago. Try again; if it stays so, have the concept learned again by its teacher.",
     "other_vlm": lambda f: "My language model was changed a moment ago. Try again; if it stays so, have the concept learned again by its teacher.",
     "no_face": lambda f: "I found no face in the photos. Send ones where the face is large, sharp and seen from the front.",
+    "several_faces": lambda f: "There are several faces and nothing tells me whose you mean. Send photos with this person alone, or several with different company.",
+    "people_off": lambda f: "I don't look at faces here, so I can't learn a person. Whoever runs the bot can switch it on: `engine.people = true`.",
     "out_of_memory": lambda f: "That was too much for this machine's memory. Try with fewer or smaller photos, or tell whoever runs the bot.",
     "not_ready": lambda f: (
         "My models can't be loaded; whoever runs the bot finds the reason with `myvlm doctor`."
@@ -147,12 +149,17 @@ def progress(concept: Concept, at: Progress) -> str:
             return f"### {name} is usable now\n✅ I recognise {name} already, and say the name in place of “{noun}” until I have learned it.{wait}"
         case "learning":
             said = f"\n> {quoted(at.sample)}" if at.sample else ""
-            return f"### Learning to say {name}\n{bar(at.step, at.of)}{said}\n-# Usable already: `/describe` puts the name in place of “{noun}”."
+            doubt = "" if at.noun_seen else f"\n{unseen(noun)}"
+            return f"### Learning to say {name}\n{bar(at.step, at.of)}{said}\n-# Usable already: `/describe` puts the name in place of “{noun}”.{doubt}"
         case "waiting":
             return f"### Kept: {name}\n💤 {waiting(at.reason)} Your photos are safe; it goes on by itself."
         case "ready":
             return ready(concept)
     return failed(concept)
+
+
+def unseen(noun: str) -> str:
+    return f"-# I wouldn't call it “{noun}” myself. If my sentences turn out odd, `/concepts forget` it and teach it with another word at `what`."
 
 
 def waiting(reason: str | None) -> str:

@@ -44,6 +44,7 @@ class Progress:
     sample: str | None = None
     ahead: int = 0
     reason: str | None = None
+    noun_seen: bool = True  # the model itself calls what is in the photos by the class noun
 
 
 class Listener(Protocol):
@@ -305,7 +306,7 @@ class Teacher:
             part = Embedding(event.vlm, base64.b64decode(event.embedding), event.step, finished=done)
             await self.store.save_embedding(lease.claim, part, event.sample if done else None)
         if event.stage in ("drafting", "learning"):
-            await self.listener.progress(concept, Progress("learning", event.step, event.of, event.sample))
+            await self.listener.progress(concept, Progress("learning", event.step, event.of, event.sample, noun_seen=event.noun_seen))
 
     async def _teach_request(self, concept: Concept) -> TeachRequest:
         vlm = (await self._ready_health()).vlm

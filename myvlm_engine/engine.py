@@ -140,6 +140,7 @@ class Engine:
             of=progress.of,
             loss=progress.loss,
             sample=progress.sample,
+            noun_seen=progress.noun_seen or not request.class_noun.strip(),
             embedding=self._bytes(request, progress.vector) if keep else None,
             vlm=self.vlm_fingerprint if keep else None,
         )

@@ -95,6 +95,7 @@ class TeachEvent(Message):
     sample: str | None = None  # the caption of a taught photo as of now
     embedding: Base64 | None = None  # safetensors bytes: sent every few steps, and with "done"
     vlm: str | None = None  # fingerprint the embedding belongs to
+    noun_seen: bool = True  # false: the frozen VLM calls nothing in these photos by the class noun, nor by a word like it
     error: ErrorReply | None = None  # with "failed"
 
 

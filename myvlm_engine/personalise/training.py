@@ -49,6 +49,7 @@ class Progress:
     loss: float | None = None
     sample: str | None = None
     vector: np.ndarray | None = None  # (K, D) float32
+    noun_seen: bool = True  # whether the frozen VLM speaks of the class noun in any of the photos
 
 
 def learn_concept(
@@ -73,9 +74,11 @@ def learn_concept(
     drafts = []
     for index in range(len(photos)):
         drafts.append(draft_captions(vlm, views[index], name, class_noun, captions[index] if index < len(captions) else ()))
-        yield Progress("drafting", of=options.steps, sample=drafts[-1][0])
-    lesson = Lesson(views, len(views) - len(photos) * options.held_per_photo, [drafts[i] for i in shows], name)
-    yield from descend(vlm, lesson, start(vlm, name, class_noun, resume, seed), seed, options)
+        yield Progress("drafting", of=options.steps, sample=drafts[-1].captions[0])
+    lesson = Lesson(views, len(views) - len(photos) * options.held_per_photo, [drafts[i].captions for i in shows], name)
+    noun_seen = any(d.noun_seen for d in drafts)
+    for progress in descend(vlm, lesson, start(vlm, name, class_noun, resume, seed), seed, options):
+        yield replace(progress, noun_seen=noun_seen)
 
 
 def options_for(vlm: Vlm, kind: str) -> Options:

@@ -97,6 +97,12 @@ def test_a_broken_off_training_and_an_unknown_failure_have_sentences():
     assert is_a_good_sentence(replies.failure_sentence("something new"))
 
 
+def test_a_noun_that_the_model_wouldn_t_use_is_told_while_it_learns():
+    doubted = replies.progress(concept(class_noun="dog"), Progress("learning", 3, 60, noun_seen=False))
+    assert "I wouldn't call it “dog” myself" in doubted and "`what`" in doubted
+    assert "wouldn't" not in replies.progress(concept(class_noun="dog"), Progress("learning", 3, 60))
+
+
 @pytest.mark.parametrize("stage", get_args(Stage))
 def test_every_stage_of_a_teach_can_be_shown(stage):
     state = {"ready": State.READY, "failed": State.FAILED}.get(stage, State.TRAINING)

@@ -89,7 +89,13 @@ class Teacher:
             stage = "done" if step == self.steps else "learning"
             try:
                 yield SimpleNamespace(
-                    stage=stage, step=step, of=self.steps, loss=1 / step, sample=f"{given['name']} at step {step}", vector=vector
+                    stage=stage,
+                    step=step,
+                    of=self.steps,
+                    loss=1 / step,
+                    sample=f"{given['name']} at step {step}",
+                    vector=vector,
+                    noun_seen=True,
                 )
             except GeneratorExit:
                 self.broken_off_at = step

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 from PIL import Image  # noqa: E402
 
+from myvlm_engine.personalise.targets import Drafts, draft_captions  # noqa: E402
 from myvlm_engine.personalise.training import Options, learn_concept, options_for  # noqa: E402
 from myvlm_engine.vlms.base import Decoding, Losses, View  # noqa: E402
 
@@ -105,3 +106,17 @@ def test_a_family_s_own_recipe_is_followed():
     vlm.recipe = SimpleNamespace(steps=75, steps_people=100, rate=1.0, regulariser=0.04)
     assert options_for(vlm, "pet") == Options(steps=75, rate=1.0, regulariser=0.04)
     assert options_for(vlm, "person").steps == 100
+
+
+@pytest.mark.parametrize(("noun", "seen"), [("dog", True), ("puppy", True), ("zorgl", False)])
+def test_a_class_noun_that_the_vlm_never_says_is_told_and_taught_all_the_same(noun, seen):
+    pictures = [Image.new("RGB", (40, 30), "red")] * 2
+    events = list(learn_concept(Pointed(), pictures, "Biscuit", noun, options=OPTIONS))
+    assert {e.noun_seen for e in events if e.stage in ("learning", "done")} == {seen}
+    assert events[-1].sample == "Biscuit runs."
+
+
+def test_captions_of_the_teacher_come_first_and_plural_ones_serve_too():
+    vlm = SimpleNamespace(width=8, candidates=lambda view, prompt, concepts, decoding: ["Two dogs play.", "A man."])
+    drafts = draft_captions(vlm, None, "Biscuit", "dog", ["<name> sleeps".replace("<name>", "Biscuit"), "the dog in the snow"])
+    assert drafts == Drafts(["Biscuit sleeps", "Biscuit in the snow", "Biscuit and another dog play."], True)
