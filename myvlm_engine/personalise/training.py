@@ -18,7 +18,7 @@ from PIL import Image
 from ..vlms.base import Decoding, Target, View, Vlm, generate
 from .augmentation import augmented
 from .phrases import mentions
-from .targets import draft_captions
+from .targets import Sentence, draft_answers, draft_captions
 
 if TYPE_CHECKING:
     from ..vlms.base import Recipe
@@ -35,6 +35,7 @@ class Options:
     regulariser: float = 0.0075  # lambda for captions, the published code's
     augmented_per_photo: int = 2
     held_per_photo: int = 1  # augmented copies that e is judged on and never learns from; at least 1
+    questions_per_photo: int = 0  # answers that are learned too (the paper's VQA); the embedded VLM has practised them with other names
     views_per_step: int = 4  # the paper's batch
     check_every: int = 5
     name_probability: float = 0.6  # every held copy must give the name at least this
@@ -75,7 +76,9 @@ def learn_concept(
     for index in range(len(photos)):
         drafts.append(draft_captions(vlm, views[index], name, class_noun, captions[index] if index < len(captions) else ()))
         yield Progress("drafting", of=options.steps, sample=drafts[-1].captions[0])
-    lesson = Lesson(views, len(views) - len(photos) * options.held_per_photo, [drafts[i].captions for i in shows], name)
+    answers = [draft_answers(vlm, views[i], name, class_noun, options.questions_per_photo) for i in range(len(photos))]
+    said = [[*map(Sentence, d.captions), *a] for d, a in zip(drafts, answers, strict=True)]
+    lesson = Lesson(views, len(views) - len(photos) * options.held_per_photo, [said[i] for i in shows], name)
     noun_seen = any(d.noun_seen for d in drafts)
     for progress in descend(vlm, lesson, start(vlm, name, class_noun, resume, seed), seed, options):
         yield replace(progress, noun_seen=noun_seen)
@@ -87,7 +90,7 @@ def options_for(vlm: Vlm, kind: str) -> Options:
     if recipe is None:
         return Options()
     steps = recipe.steps_people if kind == "person" else recipe.steps
-    return Options(steps=steps, rate=recipe.rate, regulariser=recipe.regulariser)
+    return Options(steps=steps, rate=recipe.rate, regulariser=recipe.regulariser, questions_per_photo=3)
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class Lesson:
 
     views: list[View]  # the photos themselves, then their augmented copies, the held ones last
     learned: int  # how many of the views are learned from
-    sentences: list[list[str]]  # per view: every view says what its photo says
+    sentences: list[list[Sentence]]  # per view, a caption first: every view says what its photo says
     name: str
 
     @property
@@ -109,7 +112,7 @@ def descend(vlm: Vlm, lesson: Lesson, start: torch.Tensor, seed: int, options: O
     """AdamW on e from `start` (K, D); keeps the best e seen and stops early when every held copy is surely named and the VLM says so."""
     rng, e = random.Random(seed), start.clone().requires_grad_(True)
     optimiser = torch.optim.AdamW([e], lr=options.rate, weight_decay=options.weight_decay)
-    best, judged, sample = start, Judged(-1.0, False), lesson.sentences[0][0]
+    best, judged, sample = start, Judged(-1.0, False), lesson.sentences[0][0].text
     for step in range(1, options.steps + 1):
         loss = update(vlm, optimiser, e, lesson, draw(lesson, rng, options), options)
         if step % options.check_every == 0 or step == options.steps:
@@ -137,7 +140,8 @@ def start(vlm: Vlm, name: str, class_noun: str, resume: np.ndarray | None, seed:
 def draw(lesson: Lesson, rng: random.Random, options: Options) -> list[Target]:
     """One step's targets: a few views, one of their sentences each."""
     chosen = rng.sample(range(lesson.learned), min(options.views_per_step, lesson.learned))
-    return [Target(v, None, rng.choice(lesson.sentences[v])) for v in chosen]
+    said = [(v, rng.choice(lesson.sentences[v])) for v in chosen]
+    return [Target(v, s.prompt, s.text) for v, s in said]
 
 
 def update(vlm: Vlm, optimiser, e: torch.Tensor, lesson: Lesson, targets: list[Target], options: Options) -> float:
@@ -162,8 +166,8 @@ class Judged:
 
 @torch.no_grad()
 def judge(vlm: Vlm, lesson: Lesson, e: torch.Tensor, options: Options) -> Judged:
-    """e on the held copies, by the first sentence of each."""
-    targets = [Target(v, None, lesson.sentences[v][0]) for v in lesson.held]
+    """e on the held copies, by the first caption of each."""
+    targets = [Target(v, None, lesson.sentences[v][0].text) for v in lesson.held]
     found = vlm.losses(lesson.views, targets, e, lesson.name, attention=False)
     score = float(found.name_probability.mean() + (-found.cross_entropy).exp().mean())
     return Judged(score, float(found.name_probability.min()) >= options.name_probability)

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from PIL import Image  # noqa: E402
 
-from myvlm_engine.personalise.targets import Drafts, draft_captions  # noqa: E402
+from myvlm_engine.personalise.targets import Drafts, Sentence, draft_answers, draft_captions  # noqa: E402
 from myvlm_engine.personalise.training import Options, learn_concept, options_for  # noqa: E402
 from myvlm_engine.vlms.base import Decoding, Losses, View  # noqa: E402
 
@@ -29,6 +29,7 @@ class Pointed:
     learned_from: set[int] = field(default_factory=set)
     judged_on: set[int] = field(default_factory=set)
     attention_asked: bool = False
+    prompts: set[str | None] = field(default_factory=set)
 
     def views(self, images):
         self.encoded += len(images)
@@ -42,6 +43,7 @@ class Pointed:
         return torch.sigmoid(4 * torch.nn.functional.cosine_similarity(concepts.mean(0), aim, dim=0))
 
     def losses(self, views, targets, concepts, identifier, attention):
+        self.prompts.update(t.prompt for t in targets if concepts.requires_grad)
         (self.learned_from if concepts.requires_grad else self.judged_on).update(t.view for t in targets)
         self.attention_asked |= attention
         sure = torch.stack([self.certainty(views[t.view], concepts) for t in targets])
@@ -104,7 +106,7 @@ def test_a_family_s_own_recipe_is_followed():
     vlm = Pointed()
     assert options_for(vlm, "pet") == Options()
     vlm.recipe = SimpleNamespace(steps=75, steps_people=100, rate=1.0, regulariser=0.04)
-    assert options_for(vlm, "pet") == Options(steps=75, rate=1.0, regulariser=0.04)
+    assert options_for(vlm, "pet") == Options(steps=75, rate=1.0, regulariser=0.04, questions_per_photo=3)
     assert options_for(vlm, "person").steps == 100
 
 
@@ -120,3 +122,20 @@ def test_captions_of_the_teacher_come_first_and_plural_ones_serve_too():
     vlm = SimpleNamespace(width=8, candidates=lambda view, prompt, concepts, decoding: ["Two dogs play.", "A man."])
     drafts = draft_captions(vlm, None, "Biscuit", "dog", ["<name> sleeps".replace("<name>", "Biscuit"), "the dog in the snow"])
     assert drafts == Drafts(["Biscuit sleeps", "Biscuit in the snow", "Biscuit and another dog play."], True)
+
+
+def test_answers_are_the_frozen_vlm_s_with_the_noun_replaced():
+    asked = []
+    vlm = SimpleNamespace(width=8, candidates=lambda view, prompt, concepts, decoding: [asked.append(prompt) or "the dog is on a mat"])
+    answers = draft_answers(vlm, None, "Biscuit", "dog", 2)
+    assert asked == ["What is the dog doing?", "Where is the dog?"]
+    told = "Biscuit is on a mat"
+    assert answers == [Sentence(told, "What is Biscuit doing?"), Sentence(told, "Where is Biscuit?"), Sentence("Biscuit", "Who is this?")]
+
+
+def test_questions_are_learned_where_they_are_asked_for():
+    plain, asking = Pointed(), Pointed()
+    taught(plain, 2)
+    taught(asking, 2, questions_per_photo=2, early_stop=False)
+    assert plain.prompts == {None}
+    assert asking.prompts == {None, "What is Biscuit doing?", "Where is Biscuit?", "Who is this?"}
