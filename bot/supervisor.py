@@ -70,7 +70,6 @@ def engine_command(settings: EngineSettings, port: int, log_level: str) -> list[
     """The engine's own command line (myvlm_engine/serving.py). The token isn't on it: every user of a machine sees those."""
     options = {
         "--vlm": settings.vlm,
-        "--encoder": settings.encoder,
         "--device": settings.device,
         "--threads": str(settings.threads),
         "--host": LOOPBACK,
@@ -78,7 +77,8 @@ def engine_command(settings: EngineSettings, port: int, log_level: str) -> list[
         "--parent-pid": str(os.getpid()),
         "--log-level": log_level,
     }
-    return [sys.executable, "-m", "myvlm_engine.serving", *(word for pair in options.items() for word in pair)]
+    encoders = [("--encoder", name) for name in settings.encoders]
+    return [sys.executable, "-m", "myvlm_engine.serving", *(word for pair in [*options.items(), *encoders] for word in pair)]
 
 
 async def keep_running(command: Sequence[str], environ: Mapping[str, str], address: Address, backoff: Backoff = Backoff()) -> None:

@@ -52,7 +52,7 @@ class Parts:
 
     vlm: Vlm
     encoders: Sequence[Encoder]
-    fit_head: Callable[..., Any]  # as recognition.heads.fit_head
+    fit_head: Callable[..., Any]  # as recognition.fitting.fit_head
     learn_concept: Callable[..., Iterator[Progress]]  # as personalise.training.learn_concept
     answer: Callable[..., Any]  # as personalise.naming.answer
     device: str = "cpu"
@@ -89,7 +89,8 @@ class Engine:
         return SeeReply(sights=[sight_of(e, image) for e in self.parts.encoders], noun=hints[0] if hints else None)
 
     def fit(self, request: FitRequest) -> FitReply:
-        """One concept's head from region vectors; the negatives are ours. Errors: NoPhotos, NoFace, OtherEncoder."""
+        """One concept's head from region vectors; the negatives are ours. Errors: NoPhotos, NoFace,
+        SeveralFaces, PeopleOff, OtherEncoder."""
         started = time.monotonic()
         encoder = self._encoder_of(request)
         head, boxes = self.parts.fit_head(encoder, request)
@@ -204,7 +205,7 @@ def load_engine(vlm: str = "pocket", encoders: Sequence[str] = ("embedded",), de
     from .personalise.naming import answer
     from .personalise.training import learn_concept
     from .recognition.encoders import load_encoder
-    from .recognition.heads import fit_head
+    from .recognition.fitting import fit_head
     from .vlms.base import load_vlm
 
     disable_progress_bar()  # of weights: the log is for events

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
-from .messages import ErrorCode, ErrorReply
+from .messages import Box, ErrorCode, ErrorReply
 
 Fact = str | int | float | list[int]
 
@@ -86,6 +86,21 @@ class NoFace(EngineError):
 
     def __init__(self, photos: Sequence[int]):
         super().__init__(photos=list(photos))
+
+
+class SeveralFaces(EngineError):
+    """A person was taught and nothing tells which of several faces is meant."""
+
+    code, status = "several_faces", 422
+
+    def __init__(self, photo: int, boxes: Sequence[Box]):
+        super().__init__(photo=photo, boxes=[round(1000 * side) for box in boxes for side in box])
+
+
+class PeopleOff(EngineError):
+    """A person was taught and this engine looks at no faces."""
+
+    code, status = "people_off", 422
 
 
 class OutOfMemory(EngineError):

@@ -15,6 +15,7 @@ Kind = Literal["pet", "person", "object"]
 Base64 = str
 Name = Annotated[str, Field(min_length=1, max_length=100)]  # the bot's limit is 32
 Box = tuple[float, float, float, float]  # left, top, right, bottom as shares of the photo, 0..1
+FACES = "faces"  # the fingerprint of an encoder of faces begins with it; people are recognised by such an encoder and by no other
 
 
 class Message(BaseModel):
@@ -150,6 +151,8 @@ ErrorCode = Literal[
     "other_encoder",  # a sight or head of another fingerprint; facts: expected, found
     "other_vlm",  # an embedding of another fingerprint; facts: expected, found
     "no_face",  # a person was taught and no face was found; facts: photos (indices)
+    "several_faces",  # nothing tells which face is meant; facts: photo (index), boxes (thousandths of its sides, four a face)
+    "people_off",  # a person was taught and this engine looks at no faces (engine.people in config.toml)
     "out_of_memory",  # facts: needed
     "not_ready",  # the models are still loading, or couldn't be loaded; facts: why (only then)
     "not_allowed",  # the engine wants a bearer token and got none or another (engine.token in config.toml)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from ..messages import FACES
 from ..pocket.vision import HEAD_CHANNELS, VisionTower, half_is_fast, square_pixels
 from .nouns import everyday_noun
 from .projection import Projection, load_projection
@@ -109,13 +110,18 @@ def window_means(grid: np.ndarray, found: list) -> np.ndarray:
 
 
 def load_encoder(name: str = "embedded", device: str = "cpu") -> Encoder:
-    """"embedded" is built in; others are entry points of the group "myvlm_engine.encoders": family -> callable(name, device).
-    Errors: ValueError with a sentence naming the known encoders."""
+    """"embedded" is built in, and so is "faces" ("faces:FILE" with facenet's weights from that file); others are entry points of the
+    group "myvlm_engine.encoders": family -> callable(name, device).
+    Errors: ValueError with a sentence naming the known encoders; FacesMissing."""
     if name == "embedded":
         return EmbeddedEncoder(VisionTower(device), load_projection())
-    family = name.split(":", 1)[0]
+    family, _, file = name.partition(":")
+    if family == FACES:
+        from .faces import load_faces
+
+        return load_faces(device, file)
     plugins = {e.name: e for e in entry_points(group="myvlm_engine.encoders")}
     if family not in plugins:
-        known = ", ".join(sorted({"embedded", *plugins}))
+        known = ", ".join(sorted({"embedded", FACES, *plugins}))
         raise ValueError(f"No encoder {name!r}. Known: {known}. Check engine.encoders in config.toml.")
     return plugins[family].load()(name, device)

@@ -1,0 +1,205 @@
+"""The encoder of faces: every face of a photo found, turned upright and described by a vector that is alike for one person only.
+
+Faces are found by MTCNN (facenet-pytorch), aligned by dlib's five landmarks and described by dlib's network, or by facenet's
+InceptionResnetV1 where a file with its weights is at hand. Knows no heads, no names and no consent; models, licences and what was
+measured are in FACES.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..messages import FACES
+from .encoders import Seen
+from .face_descriptor import CHIP_PX, WEIGHTS, FaceDescriptor, FacesMissing, weight_file
+from .windows import Box
+
+FORMAT = 1  # rises when what `see` computes changes
+LANDMARKS = "shape_predictor_5_face_landmarks.dat"
+CHIP_PADDING = 0.25  # dlib's: of the face's size, around it
+FOUND_AT = 0.9  # MTCNN's certainty; below it mostly isn't a face
+SMALLEST_SHARE, SMALLEST_PX = 0.05, 24  # of the longer side: smaller faces are in the background, and too coarse to tell apart
+LARGEST_SIDE_PX = 1280  # of the photo in which faces are looked for
+MARGIN = 0.125  # the photo's edge is repeated by so much: tight crops are found, too
+MOST_FACES = 24
+BOX_DOWN = 0.05  # dlib's face boxes are squares that sit lower than MTCNN's, by this share of their side
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One found face."""
+
+    box: Box
+    square: tuple[float, float, float, float]  # left, top, right, bottom in pixels of the looked-at picture: as dlib's detector has it
+
+
+class Describer(Protocol):
+    """Faces of one picture to identity vectors."""
+
+    name: str
+    width: int
+    weights: Sequence[Path]
+
+    def __call__(self, pixels: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
+        """(H, W, 3) uint8 -> (n, width) float32, unit rows."""
+
+
+class FaceEncoder:
+    """Region vectors of a photo are its faces, the largest first; a photo without a face has none."""
+
+    name = FACES
+
+    def __init__(self, describer: Describer, device: str = "cpu"):
+        from facenet_pytorch import MTCNN  # its weights are in its wheel
+
+        self.describer, self.width = describer, describer.width
+        self.detector: Any = MTCNN(keep_all=True, post_process=False, device=torch.device(device)).eval()
+        self.fingerprint = f"{FACES}-{FORMAT}-{describer.name}-{hash_of([*detector_weights(), *describer.weights])}"
+
+    def see(self, image: Image.Image) -> Seen:
+        pixels, faces = self.found(image)
+        vectors = self.describer(pixels, faces) if faces else np.zeros((0, self.width))
+        return Seen(vectors.astype(np.float16), [face.box for face in faces])
+
+    def noun_hint(self, image: Image.Image) -> str | None:
+        return None  # a person is a person
+
+    def found(self, image: Image.Image) -> tuple[np.ndarray, list[Face]]:
+        """The looked-at picture with its repeated edge (H, W, 3) uint8, and the faces in it."""
+        image = image.convert("RGB")
+        image.thumbnail((LARGEST_SIDE_PX, LARGEST_SIDE_PX))
+        edge = round(MARGIN * min(image.size))
+        pixels = np.pad(np.asarray(image), ((edge, edge), (edge, edge), (0, 0)), mode="edge")
+        self.detector.min_face_size = max(SMALLEST_PX, round(SMALLEST_SHARE * max(image.size)))
+        boxes, certainty = self._detected(pixels)
+        faces = [face_of(box, edge, image.size) for box, sure in zip(boxes, certainty, strict=True) if sure >= FOUND_AT]
+        return pixels, [face for face in faces if face is not None][:MOST_FACES]
+
+    def _detected(self, pixels: np.ndarray) -> tuple[list[np.ndarray], list[float]]:
+        if min(pixels.shape[:2]) < self.detector.min_face_size:
+            return [], []
+        boxes, certainty = self.detector.detect(Image.fromarray(pixels))
+        return ([], []) if boxes is None else (list(boxes), list(certainty))
+
+
+def face_of(corners: np.ndarray, edge: int, size: tuple[int, int]) -> Face | None:
+    """MTCNN's box (pixels, with the repeated edge) as a Face; None where nothing of it is in the photo."""
+    left, top, right, bottom = (float(x) for x in corners)
+    across, down = (left + right) / 2, (top + bottom) / 2
+    half = (right - left + bottom - top) / 4
+    down_square = down + BOX_DOWN * 2 * half
+    shares = [(left - edge) / size[0], (top - edge) / size[1], (right - edge) / size[0], (bottom - edge) / size[1]]
+    box = tuple(min(max(share, 0.0), 1.0) for share in shares)
+    if box[0] >= box[2] or box[1] >= box[3]:
+        return None
+    return Face(box, (across - half, down_square - half, across + half, down_square + half))  # type: ignore[arg-type]
+
+
+class DlibDescriber:
+    """Aligned by dlib's landmarks; the descriptors of the face and of its mirror image are averaged."""
+
+    name, width = "dlib", 128
+
+    def __init__(self, device: str = "cpu"):
+        """Errors: FacesMissing."""
+        dlib = _dlib()
+        self.weights: Sequence[Path] = (weight_file(LANDMARKS), weight_file(WEIGHTS))
+        try:
+            self._landmarks = dlib.shape_predictor(str(self.weights[0]))
+        except RuntimeError as error:
+            raise FacesMissing(f"{LANDMARKS} is cut short. Install it again: `myvlm models install faces`.") from error
+        self._descriptor = FaceDescriptor(self.weights[1], device)
+
+    def __call__(self, pixels: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
+        chips = np.stack([self.chip(pixels, face) for face in faces])
+        both = self._descriptor(np.concatenate([chips, chips[:, :, ::-1]]))
+        return unit_rows(both[: len(faces)] + both[len(faces) :])
+
+    def chip(self, pixels: np.ndarray, face: Face) -> np.ndarray:
+        """(150, 150, 3) uint8: eyes level, always at the same place."""
+        dlib = _dlib()
+        shape = self._landmarks(pixels, dlib.rectangle(*(round(x) for x in face.square)))
+        return dlib.get_face_chip(pixels, shape, size=CHIP_PX, padding=CHIP_PADDING)
+
+
+class FacenetDescriber:
+    """facenet's InceptionResnetV1 with weights from a local file: a safetensors or torch state dict; the face's box scaled to 160 px."""
+
+    name, width = "facenet", 512
+    SIDE_PX = 160
+
+    def __init__(self, path: Path, device: str = "cpu"):
+        """Errors: FacesMissing where the file isn't there or isn't such weights."""
+        from facenet_pytorch import InceptionResnetV1
+
+        self.weights: Sequence[Path] = (path,)
+        self.device = device
+        self._net = InceptionResnetV1(pretrained=None)
+        try:
+            self._net.load_state_dict({k: v for k, v in state_dict(path).items() if not k.startswith("logits.")})
+        except (OSError, RuntimeError, ValueError, AttributeError) as error:
+            raise FacesMissing(f"{path} doesn't hold the weights of facenet's InceptionResnetV1. Check engine.face_weights.") from error
+        self._net = self._net.eval().to(device)
+
+    @torch.inference_mode()
+    def __call__(self, pixels: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
+        photo = Image.fromarray(pixels)
+        chips = np.stack([np.asarray(photo.resize((self.SIDE_PX, self.SIDE_PX), Image.Resampling.BILINEAR, f.square)) for f in faces])
+        x = torch.from_numpy(chips).to(self.device).permute(0, 3, 1, 2).float().sub(127.5).div(128)  # (n, 3, 160, 160)
+        return unit_rows((self._net(x) + self._net(x.flip(3))).cpu().numpy())
+
+
+def state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors only: nothing in the file is run."""
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    import pickle
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError) as error:
+        raise ValueError("not tensors") from error
+
+
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+
+
+def hash_of(paths: Sequence[Path]) -> str:
+    """First 8 hex digits of the files' SHA-256."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
+
+
+def detector_weights() -> list[Path]:
+    """MTCNN's three files in the wheel of facenet-pytorch."""
+    import facenet_pytorch
+
+    folder = Path(facenet_pytorch.__file__).parent / "data"
+    return [folder / name for name in ("pnet.pt", "rnet.pt", "onet.pt")]
+
+
+def load_faces(device: str = "cpu", weights: str = "") -> FaceEncoder:
+    """With dlib's descriptor, or with facenet's where `weights` names its file. Errors: FacesMissing."""
+    try:
+        return FaceEncoder(FacenetDescriber(Path(weights), device) if weights else DlibDescriber(device), device)
+    except ImportError as error:
+        raise FacesMissing(f"{error.name} isn't installed. Run `myvlm models install faces` and start again.") from error
+
+
+def _dlib() -> Any:
+    import dlib
+
+    return dlib
