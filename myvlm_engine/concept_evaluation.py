@@ -35,9 +35,9 @@ from .engine import Engine
 from .figures import counted
 from .messages import Box, Head, SeeRequest, Sight
 from .methods import METHODS, Method, engine_for, method_named
-from .photo_sets import PhotoSet, read_photo_set, split
+from .photo_sets import PhotoSet, kinds_in, read_photo_set, split
 from .recognition.encoders import Encoder
-from .recognition_eval import FIGURES, Enrolment, MakeLook, Seen, SightCache, all_photos, evaluate_recognition, figures_of, run_seed
+from .recognition_eval import Enrolment, MakeLook, Seen, Sights, all_photos, evaluate_recognition, figures_of, run_seed
 from .report import Report, TaughtConcept
 from .text_metrics import similarities
 from .wrong_reference import wrong_references
@@ -67,7 +67,7 @@ class Ground:
     engine: Engine
     folder: Path
     found: PhotoSet
-    sights: SightCache
+    sights: Sights
     make_look: MakeLook
 
 
@@ -97,10 +97,11 @@ def matched_by(looking: Callable[[Mapping[str, Head]], Callable[[Sequence[Sight]
 
 
 def recognition_figures(
-    encoder: Encoder, folder: Path, make_look: MakeLook, shots: int | None, seeds: int, limit: int | None
+    encoders: Sequence[Encoder], folder: Path, make_look: MakeLook, shots: int | None, seeds: int, limit: int | None
 ) -> dict[str, Any]:
     """{"recognition": …, "seconds": {"fit_p50"}, "photos"}: heads only, no VLM."""
-    found = evaluate_recognition(folder, make_look, encoder, shots, seeds, limit, counted)
+    sights = Sights(encoders, kinds_in(folder))
+    found = evaluate_recognition(folder, make_look, sights, shots, seeds, limit, counted)
     shares = {name: value for name, value in found.items() if name not in ("fit_p50", "photos")}
     return {"recognition": shares, "seconds": {"fit_p50": found["fit_p50"]}, "photos": found["photos"]}
 
@@ -112,7 +113,7 @@ def concept_figures(
     Errors: CantMeasure."""
     methods = {name: engine_for(engine, method_named(name)) for name in plan.methods}  # what can't be done is told before anything is
     found = read_photo_set(folder)
-    sights = SightCache(engine.parts.encoders[0])
+    sights = Sights(engine.parts.encoders, (subject.kind for subject in found.subjects))
     sights.fill(counted(paths := all_photos(found), "seeing", len(paths)))
     trials: list[Trial] = []
     rows: list[Row] = []
@@ -203,7 +204,7 @@ def summed_up(trials: Sequence[Trial]) -> dict[str, Any]:
         "describe_p50": middle([s.seconds for t in trials for s in t.said]),
     }
     return {
-        "recognition": {name: fmean(t.recognition[name] for t in trials) for name in (*FIGURES, "any_name_negatives")},
+        "recognition": {name: fmean(t.recognition[name] for t in trials) for name in trials[0].recognition},
         "captions": {name: fmean(t.captions[name] for t in trials) for name in trials[0].captions},
         "seconds": seconds,
         **composite_means(trials),

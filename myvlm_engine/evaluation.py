@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .figures import counted, show, write_json
-from .photo_sets import AskedPhoto, CantMeasure, CaptionedPhoto, asked_photos, captioned_photos
+from .messages import FACES
+from .photo_sets import AskedPhoto, CantMeasure, CaptionedPhoto, asked_photos, captioned_photos, kinds_in
 from .report import write_report
 
 if TYPE_CHECKING:
@@ -116,10 +118,10 @@ def eval_concepts(
     for name in plan.methods:
         method_named(name)  # before models are loaded
     if recognition_only:
-        encoder = _loaded(lambda device: load_encoder("embedded", device))
-        figures = recognition_figures(encoder, folder, look, plan.shots[0], plan.seeds, plan.limit)
+        encoders = [_loaded(partial(load_encoder, name)) for name in encoders_for(folder)]
+        figures = recognition_figures(encoders, folder, look, plan.shots[0], plan.seeds, plan.limit)
     else:
-        engine = _loaded(lambda device: load_engine(vlm, device=device))
+        engine = _loaded(lambda device: load_engine(vlm, encoders_for(folder), device))
         figures, trials, rows = concept_figures(engine, folder, look, plan)
         write_report(report_of(folder, figures, trials[0]), html_path or Path(REPORT))
         if len(rows) > 1:
@@ -131,6 +133,13 @@ def eval_concepts(
         show(f"photos of {size} together", found)
     write_json(figures, json_path)
     return figures
+
+
+def encoders_for(folder: Path) -> list[str]:
+    """Names of the encoders that see what is in the set: faces only where people are, regions only where anything else is.
+    Errors: CantMeasure."""
+    kinds = kinds_in(folder)
+    return [*(["embedded"] if kinds - {"person"} else []), *([FACES] if "person" in kinds else [])]
 
 
 def numbers(text: str) -> list[int]:
@@ -195,9 +204,10 @@ def _loaded(load: Callable[[str], T]) -> T:
 
     from .engine import best_device
     from .pocket.weights import PocketMissing
+    from .recognition.face_descriptor import FacesMissing
 
     disable_progress_bar()
     try:
         return load(best_device())
-    except (ValueError, PocketMissing) as error:
+    except (ValueError, PocketMissing, FacesMissing) as error:
         raise CantMeasure(str(error)) from error

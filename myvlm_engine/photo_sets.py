@@ -85,6 +85,11 @@ def read_photo_set(folder: Path) -> PhotoSet:
     return PhotoSet(subjects, lookalikes, (*pictures(folder / "negatives"), *pictures(folder / "random")))
 
 
+def kinds_in(folder: Path) -> set[Kind]:
+    """Of the set's subjects. Errors: CantMeasure."""
+    return {subject.kind for subject in read_photo_set(folder).subjects}
+
+
 def split(subject: Subject, shots: int | None, seed: int) -> Split:
     """Taught and held photos; with one seed the same on every machine. At least one photo is held.
     Errors: CantMeasure when there aren't enough."""

@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from .concept_trial import FIRES_AT, Match
-from .messages import Box, FitRequest, Head, Sight, pack
+from .messages import FACES, Box, FitRequest, Head, Kind, Sight, pack
 from .photo_sets import CantMeasure, PhotoSet, Split, read_photo_set, split
 from .pocket.weights import cache_folder
 from .recognition.encoders import Encoder
-from .recognition.heads import fit_head
+from .recognition.face_descriptor import HOW_TO_INSTALL
+from .recognition.fitting import fit_head
 from .recognition.negatives import read_photo
 
 Look = Callable[[Sequence[Sight]], list[Match]]  # every head on one photo, surest first
@@ -66,7 +67,7 @@ class Enrolment:
 def evaluate_recognition(
     folder: Path,
     make_look: MakeLook,
-    encoder: Encoder,
+    sights: Sights,
     shots: int | None = None,
     seeds: int = 1,
     limit: int | None = None,
@@ -75,7 +76,6 @@ def evaluate_recognition(
     """The six figures of `myvlm eval concepts`, each the mean over seeds, with "any_name_negatives" (the share of negatives/ and random/
     with a name), "fit_p50" (s) and "photos" (a seed). Errors: CantMeasure with a sentence about the folder."""
     found = read_photo_set(folder)
-    sights = SightCache(encoder)
     sights.fill(counted(paths := all_photos(found), "seeing", len(paths)))
     trials = [run_seed(found, sights, make_look, shots, seed, limit) for seed in range(seeds)]
     per_seed = [figures_of(seen, [s.name for s in found.subjects]) for seen, _ in trials]
@@ -87,7 +87,7 @@ def evaluate_recognition(
 
 
 def run_seed(
-    found: PhotoSet, sights: SightCache, make_look: MakeLook, shots: int | None, seed: int, limit: int | None
+    found: PhotoSet, sights: Sights, make_look: MakeLook, shots: int | None, seed: int, limit: int | None
 ) -> tuple[list[Seen], Enrolment]:
     """Teaches everybody, then looks at what was not taught (at most `limit` photos, drawn with the seed)."""
     splits = [split(subject, shots, seed) for subject in found.subjects]
@@ -96,21 +96,22 @@ def run_seed(
     if limit is not None and limit < len(photos):
         photos = random.Random(seed).sample(photos, limit)
     look = make_look(enrolment.heads)
-    seen = [Seen(photo, {m.subject: m.score for m in look([sights.of(photo.path)])}) for photo in photos]
+    seen = [Seen(photo, {m.subject: m.score for m in look(sights.all_of(photo.path))}) for photo in photos]
     return seen, enrolment
 
 
-def enrol(splits: Sequence[Split], sights: SightCache, make_look: MakeLook) -> Enrolment:
+def enrol(splits: Sequence[Split], sights: Sights, make_look: MakeLook) -> Enrolment:
     """As the bot does: a first head from the taught photos alone, then one that knows its nearest neighbours' photos as negatives."""
-    positives = {s.subject.name: [sights.of(path) for path in s.taught] for s in splits}
     kinds = {s.subject.name: s.subject.kind for s in splits}
+    positives = {s.subject.name: [sights.of(path, s.subject.kind) for path in s.taught] for s in splits}
     requests = {name: FitRequest(kind=kinds[name], positives=taught) for name, taught in positives.items()}
-    look = make_look({name: fit_head(sights.encoder, request)[0] for name, request in requests.items()})
+    look = make_look({name: sights.fitted(request)[0] for name, request in requests.items()})
     enrolment = Enrolment({}, {}, [])
     for name, request in requests.items():
-        negatives = [sight for other in neighbours(name, positives[name], look) for sight in positives[other]]
+        alike = [other for other in neighbours(name, positives[name], look) if sights.same_encoder(kinds[other], kinds[name])]
+        negatives = [sight for other in alike for sight in positives[other]]
         started = time.monotonic()
-        enrolment.heads[name], enrolment.boxes[name] = fit_head(sights.encoder, request.model_copy(update={"negatives": negatives}))
+        enrolment.heads[name], enrolment.boxes[name] = sights.fitted(request.model_copy(update={"negatives": negatives}))
         enrolment.fit_s.append(time.monotonic() - started)
     return enrolment
 
@@ -138,7 +139,8 @@ def evaluated_photos(found: PhotoSet, splits: Sequence[Split]) -> list[Evaluated
 
 
 def figures_of(seen: Sequence[Seen], names: Sequence[str]) -> dict[str, float]:
-    """FIGURES and "any_name_negatives" of one seed. Shares of nothing are 0."""
+    """FIGURES, "any_name_negatives" and "wrong_name_subjects" (the share of subjects' photos with a wrong name) of one seed.
+    Shares of nothing are 0."""
     own = [s for s in seen if s.photo.subject is not None]
     hits = sum(s.photo.subject in s.fired for s in own)
     wrong = sum(len(s.wrong) for s in seen)
@@ -152,6 +154,7 @@ def figures_of(seen: Sequence[Seen], names: Sequence[str]) -> dict[str, float]:
         "rank1": _share(sum(max(s.scores, key=lambda n: s.scores[n], default=None) == s.photo.subject for s in own), len(own)),
         "false_name_photos": _share(sum(bool(s.wrong) for s in seen), len(seen)),
         "any_name_negatives": _share(sum(bool(s.wrong) for s in nobody), len(nobody)),
+        "wrong_name_subjects": _share(sum(bool(s.wrong) for s in own), len(own)),
     }
 
 
@@ -164,6 +167,39 @@ def _f1(seen: Sequence[Seen], name: str) -> float:
 
 def _share(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
+
+
+class Sights:
+    """What every encoder saw: faces for people, regions for the rest. Photos are seen by those that have a subject in the set."""
+
+    def __init__(self, encoders: Sequence[Encoder], kinds: Iterable[Kind]):
+        """Errors: CantMeasure where people are in the set and no encoder of faces is at hand, or only people and no other encoder."""
+        self._caches = {kind: SightCache(encoder_of(kind, encoders)) for kind in sorted(set(kinds))}
+        self._each = list({cache.encoder.fingerprint: cache for cache in self._caches.values()}.values())
+
+    def fill(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            self.all_of(path)
+
+    def of(self, path: Path, kind: Kind) -> Sight:
+        return self._caches[kind].of(path)
+
+    def all_of(self, path: Path) -> list[Sight]:
+        return [cache.of(path) for cache in self._each]
+
+    def fitted(self, request: FitRequest) -> tuple[Head, list[Box]]:
+        return fit_head(self._caches[request.kind].encoder, request)
+
+    def same_encoder(self, one: Kind, other: Kind) -> bool:
+        return self._caches[one].encoder is self._caches[other].encoder
+
+
+def encoder_of(kind: Kind, encoders: Sequence[Encoder]) -> Encoder:
+    """Errors: CantMeasure."""
+    for encoder in encoders:
+        if encoder.fingerprint.startswith(FACES) == (kind == "person"):
+            return encoder
+    raise CantMeasure(f"Nothing here recognises the kind {kind!r}. {HOW_TO_INSTALL if kind == 'person' else ''}".rstrip())
 
 
 class SightCache:
