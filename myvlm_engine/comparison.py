@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from rich.console import Console
 from rich.table import Table
 
-COMPARED = ("name_f1", "name_recall_recognised", "name_precision", "text_similarity")
+COMPARED = ("name_f1", "name_recall", "name_recall_recognised", "name_precision", "text_similarity")
 T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)  # two-sided quantiles of t, 1 to 10 degrees of freedom
 
 

@@ -168,7 +168,7 @@ def test_intervals_are_student_s():
 
 
 def test_a_row_holds_what_is_compared():
-    figures = {"name_f1": 1.0, "name_recall_recognised": 1.0, "name_precision": 1.0, "text_similarity": 0.5, "more": 0.1}
+    figures = {"name_f1": 1.0, "name_recall": 1.0, "name_recall_recognised": 1.0, "name_precision": 1.0, "text_similarity": 0.5, "more": 0.1}
     assert set(row("myvlm", 4, [figures] * 2).figures) == set(figures) - {"more"}
 
 
