@@ -11,7 +11,7 @@ from engine_fakes import Teacher, fake_engine, picture
 from PIL import Image
 
 from myvlm_engine.caption_scores import Called
-from myvlm_engine.comparison import Interval, interval, row
+from myvlm_engine.comparison import COMPARED, Interval, interval, row
 from myvlm_engine.composites import Found, composite_scores, grouped, put_together
 from myvlm_engine.concept_trial import Enrolled, Learned, Photo, handed_in, learn
 from myvlm_engine.engine import Engine
@@ -168,8 +168,8 @@ def test_intervals_are_student_s():
 
 
 def test_a_row_holds_what_is_compared():
-    figures = {"name_f1": 1.0, "name_recall": 1.0, "name_recall_recognised": 1.0, "name_precision": 1.0, "text_similarity": 0.5, "more": 0.1}
-    assert set(row("myvlm", 4, [figures] * 2).figures) == set(figures) - {"more"}
+    figures = {name: 0.5 for name in (*COMPARED, "more")}
+    assert set(row("myvlm", 4, [figures] * 2).figures) == set(COMPARED)
 
 
 # -- clip-text
