@@ -276,13 +276,16 @@ def _evaluation_of(folder: Path) -> Any:
 
 
 def _evaluated(measure: Callable[[], object]) -> None:
-    """Folders come from people: what is missing in one is said in a line."""
+    """Folders and models come from people: what is missing in one, or doesn't fit, is said in a line."""
+    from myvlm_engine.errors import OutOfMemory
     from myvlm_engine.evaluation import CantMeasure
 
     try:
         measure()
     except CantMeasure as error:
         _fail(str(error))
+    except OutOfMemory as error:
+        _fail(f"{error} Close other programs that use the GPU, add @4bit to the model's name, or choose a smaller one.")
 
 
 def _fail(sentence: str) -> NoReturn:

@@ -213,7 +213,8 @@ def load_engine(vlm: str = "pocket", encoders: Sequence[str] = ("embedded",), de
         torch.set_num_threads(threads)
     place = best_device() if device == "auto" else device
     seeing = [load_encoder(name, place) for name in encoders]
-    return Engine(Parts(load_vlm(vlm, place), seeing, fit_head, learn_concept, answer, place))
+    speaking = load_vlm(vlm, place)
+    return Engine(Parts(speaking, seeing, fit_head, learn_concept, answer, place, getattr(speaking, "dtype", "float32")))
 
 
 def best_device() -> str:

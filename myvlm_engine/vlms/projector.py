@@ -112,7 +112,7 @@ class ProjectorVlm(BatchedVlm):
     def __init__(self, model, processor, family: ProjectorFamily, name: str, fingerprint: str):
         self.model, self.processor, self.family = model.eval().requires_grad_(False), processor, family
         self.tokenizer = processor.tokenizer
-        self.name, self.fingerprint = name, fingerprint
+        self.name, self.fingerprint, self.dtype = name, fingerprint, str(model.dtype).removeprefix("torch.")
         self.width = model.config.get_text_config().hidden_size
         self.image_token = model.config.image_token_id
         model.get_decoder().set_attn_implementation(register())

@@ -95,7 +95,7 @@ class QFormerVlm(BatchedVlm):
     def __init__(self, model, processor, family: QFormerFamily, name: str, fingerprint: str):
         self.model, self.processor, self.family = model.eval().requires_grad_(False), processor, family
         self.tokenizer = processor.tokenizer
-        self.name, self.fingerprint = name, fingerprint
+        self.name, self.fingerprint, self.dtype = name, fingerprint, str(model.dtype).removeprefix("torch.")
         self.width = model.config.vision_config.hidden_size
         self.cross_attentions = [layer.crossattention.attention for layer in model.qformer.encoder.layer if layer.has_cross_attention]
         self.ends = end_tokens(model.language_model.generation_config.eos_token_id, self.tokenizer, None)

@@ -49,7 +49,7 @@ def test_in_the_precision_of_a_gpu_it_learns_and_speaks_too(family, tmp_path, ph
     exact = load_vlm(name)
     monkeypatch.setattr(loading, "dtype_for", lambda device: torch.bfloat16)
     half = load_vlm(name)
-    assert half.model.dtype == torch.bfloat16
+    assert half.model.dtype == torch.bfloat16 and half.dtype == "bfloat16"
     e = vectors(half, 2).requires_grad_(True)
     found = half.losses(half.views(photos[:2]), TEXTS, e, "Rex", attention=True)
     (found.cross_entropy.mean() + found.attention.mean()).backward()

@@ -154,6 +154,20 @@ def test_names_are_taken_apart():
     assert parsed("pocket@3bit").name == "pocket@3bit"
 
 
+def test_a_measurement_that_runs_out_of_memory_says_what_to_do(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    from myvlm_engine import evaluation
+    from myvlm_engine.errors import OutOfMemory
+
+    def full(*_, **__):
+        raise OutOfMemory(needed="2.00 GiB")
+
+    monkeypatch.setattr(evaluation, "eval_captions", full)
+    result = runner.invoke(app, ["eval", "captions", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "(needed=2.00 GiB) Close other programs that use the GPU, add @4bit to the model's name" in result.stderr
+
+
 @pytest.mark.slow
 def test_an_installed_model_is_loaded_and_speaks_without_a_network(monkeypatch, tmp_path, photos):
     from vlms.tiny import PROJECTORS
