@@ -118,6 +118,40 @@ def test_where_every_word_is_refused_the_answer_ends():
     assert [int(i) for i in (scores[0] > -torch.inf).nonzero()] == [END]
 
 
+@pytest.mark.slow
+def test_the_embedded_vlm_s_tokenizer_finds_no_way_to_spell_a_name():
+    """A model that wishes for nothing but a name, cut into real tokens anywhere and in any case."""
+    transformers = pytest.importorskip("transformers")
+    from myvlm_engine.pocket.weights import PocketMissing, gguf_path
+
+    try:
+        path = gguf_path()
+    except PocketMissing as missing:
+        pytest.skip(f"LOUD: the embedded VLM isn't installed: {missing}")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    names, end = ("Biscuit", "Corgi Joe", "Ömer", "小白"), tokenizer.convert_tokens_to_ids("<|im_end|>")
+    guard = guarded(tokenizer, Decoding(forbidden=names), [end])[0]
+    chance, noise = random.Random(0), torch.Generator().manual_seed(0)
+    for _ in range(100):
+        wished = spelled(tokenizer, chance.choice(names), chance)
+        assert NameRule(names).broken_by(tokenizer.decode(wished))
+        tokens: list[int] = []
+        for wish in wished:
+            scores = torch.rand(len(tokenizer), generator=noise)
+            scores[wish] = 9
+            tokens.append(int(guard(torch.tensor([tokens], dtype=torch.long), scores[None])[0].argmax()))
+        assert tokens[:3] == wished[:3] and tokens != wished  # it gave in where the name would have been whole
+        assert NameRule(names).broken_by(tokenizer.decode(tokens, skip_special_tokens=True)) is None
+
+
+def spelled(tokenizer, name: str, chance: random.Random) -> list[int]:
+    """Tokens of a sentence that says the name: in any case, cut anywhere."""
+    name = chance.choice([str, str.lower, str.upper, str.title])(name)
+    at = sorted(chance.sample(range(len(name) + 1), 2))
+    parts = ["A photo of", " ", name[: at[0]], name[at[0] : at[1]], name[at[1] :], "."]
+    return [token for part in parts if part for token in tokenizer(part, add_special_tokens=False).input_ids]
+
+
 def test_nothing_forbidden_is_no_processor_at_all():
     assert guarded(SimpleNamespace(), Decoding(), [END]) is None
 
