@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from concept_store.names import name_key
-from concept_store.records import Match, Scope, State
+from concept_store.records import Concept, Kind, Match, Scope, State
 from concept_store.store import ConceptStore
 from myvlm_engine.messages import AnswerReply, AnswerRequest, KnownConcept
 
 from .engine_client import Engine, EngineError
 from .names import DEFAULT_NOUNS
+from .permissions import PEOPLE_SETTING
 from .photos import Photo
 from .sights import regions_of
 
@@ -39,17 +40,24 @@ class Answer:
 
 
 class Answerer:
-    def __init__(self, store: ConceptStore, engine: Engine):
-        self.store, self.engine = store, engine
+    def __init__(self, store: ConceptStore, engine: Engine, people_allowed: bool = False):
+        self.store, self.engine, self.people_allowed = store, engine, people_allowed
         self._vlm: str | None = None  # the engine's fingerprint as it was last heard
 
     async def answer(self, photo: Photo, scope: Scope, question: str | None = None) -> Answer:
         """Errors: EngineError, EngineUnreachable, StoreError."""
         reply = await self.engine.see(photo.data)
         sights = [regions_of(sight) for sight in reply.sights]
-        matches = await self.store.match(scope, sights, at_most=AT_MOST, digest=photo.digest)
+        matches = await self._allowed(await self.store.match(scope, sights, at_most=AT_MOST, digest=photo.digest))
         said = await self._said(photo, scope, question, matches)
         return Answer(said.text, question, recognised(matches, said))
+
+    async def _allowed(self, matches: Sequence[Match]) -> list[Match]:
+        """People fire only while the operator and the server they were taught on both allow it."""
+        return [match for match in matches if match.concept.kind is not Kind.PERSON or await self._allows(match.concept)]
+
+    async def _allows(self, person: Concept) -> bool:
+        return self.people_allowed and person.guild_id is not None and bool(await self.store.setting(person.guild_id, PEOPLE_SETTING))
 
     async def _said(self, photo: Photo, scope: Scope, question: str | None, matches: Sequence[Match]) -> AnswerReply:
         """Once more with the new fingerprint, when the engine was given another model since it was last asked."""

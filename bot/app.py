@@ -24,7 +24,7 @@ from concept_store.records import GuildId
 from concept_store.store import ConceptStore
 
 from .answering import Answerer
-from .commands import concepts, describe, privacy, teach
+from .commands import concepts, describe, people, privacy, teach
 from .config import Settings
 from .engine_client import Engine
 from .photos import PhotoLimits, PhotoReader
@@ -37,13 +37,16 @@ log = structlog.get_logger("myvlm.bot")
 
 TICK_S = 15.0  # how often broken-off leases and unsaid last words are looked for
 EVERYWHERE = GuildId(0)  # the store's settings are a guild's; this is none's
-COMMANDS: tuple[Any, ...] = (teach.teach, describe.describe, describe.ask, describe.describe_message, concepts.concepts, privacy.privacy)
+LOOKING: tuple[Any, ...] = (describe.describe, describe.ask, describe.describe_message)
+COMMANDS: tuple[Any, ...] = (teach.teach, *LOOKING, concepts.concepts, people.people, privacy.privacy)
 PRESSED: dict[str, Press] = {
     "page": concepts.turn_page,
     "ask-forget": concepts.ask_to_forget,
     "forget": concepts.forget,
     "keep": concepts.keep,
     "try-again": concepts.try_again,
+    "agree": people.agree,
+    "decline": people.decline,
     "ask-delete": privacy.ask_to_delete,
     "delete": privacy.delete_everything,
     "keep-all": privacy.keep_everything,
@@ -68,15 +71,18 @@ class Tree(app_commands.CommandTree["MyVlmBot"]):
 class MyVlmBot(discord.Client):
     """One server process of the bot."""
 
-    def __init__(self, settings: Settings, store: ConceptStore, engine: Engine, *, people_allowed: bool = False, tick_s: float = TICK_S):
+    def __init__(
+        self, settings: Settings, store: ConceptStore, engine: Engine, *, people_allowed: bool | None = None, tick_s: float = TICK_S
+    ):
         intents = discord.Intents.none()
         intents.guilds = True  # nothing privileged: no members, no message content
         super().__init__(intents=intents, allowed_mentions=discord.AllowedMentions.none())
         self.settings, self.store, self.engine = settings, store, engine
-        self.people_allowed, self.tick_s = people_allowed, tick_s
+        self.people_allowed = settings.engine.people if people_allowed is None else people_allowed  # the operator's switch
+        self.tick_s = tick_s
         photos = settings.photos
         self.reader = PhotoReader(PhotoLimits(photos.max_bytes, photos.max_pixels, photos.side_px))
-        self.answerer = Answerer(store, engine)
+        self.answerer = Answerer(store, engine, self.people_allowed)
         self.pressed = PRESSED
         self.progress = ProgressReplies(self, store, self.spawn, settings.teaching.progress_every_s)
         self.teacher = Teacher(store, engine, self.progress, self.spawn, _worker_name(), _limits(settings))

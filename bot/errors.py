@@ -27,6 +27,10 @@ RefusalCode = Literal[
     "question_empty",
     "question_too_long",  # facts: length, limit
     "people_off",
+    "people_off_here",
+    "people_need_server",
+    "member_missing",
+    "only_managers",
     "not_yours",  # facts: name, teacher_id
     "not_your_button",
     "unknown_concept",  # facts: name

@@ -6,6 +6,8 @@ from concept_store.records import Concept, UserId
 
 from .errors import Refusal
 
+PEOPLE_SETTING = "people"  # of a guild in the store: whether people may be taught and are recognised there
+
 
 def refuse_forgetting(concept: Concept, user_id: UserId, guild_id: int | None, moderates: bool) -> None:
     """Its teacher may, and whoever manages the server it is known in. Errors: Refusal not_yours."""

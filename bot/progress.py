@@ -91,6 +91,10 @@ class ProgressReplies:
     def learning_of(self, owner_id: int) -> list[ConceptId]:
         return [concept_id for concept_id, reply in self._replies.items() if reply.concept.owner_id == owner_id]
 
+    def learning_with(self, subject_id: int) -> list[ConceptId]:
+        """Those that show this member."""
+        return [concept_id for concept_id, reply in self._replies.items() if reply.concept.subject_id == subject_id]
+
     async def show_queued(self, concept: Concept) -> None:
         ahead = max(0, await self.store.queue_position(concept.id) - 1)
         await self.progress(concept, Progress("queued", ahead=ahead))

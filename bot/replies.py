@@ -65,6 +65,10 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
     "question_empty": lambda f: "There is no question. Ask something like `what is Biscuit doing?`",
     "question_too_long": lambda f: f"That question has {f['length']} characters; up to {f['limit']} fit. Ask it in fewer words.",
     "people_off": lambda f: "People are off on this server: I learn pets and things only. Choose `pet` or `object` at `kind`.",
+    "people_off_here": lambda f: "People are off on this server: I learn pets and things only. Whoever manages it can change that: run `/people allow`.",
+    "people_need_server": lambda f: "I learn people on a server only, where they can agree to it themselves. Run the command there.",
+    "member_missing": lambda f: "Whose face is it? Choose the member at `member`; I ask them before I look at any photo.",
+    "only_managers": lambda f: "Only whoever manages this server can change that. Ask somebody with the permission **Manage Server**.",
     "not_yours": lambda f: f"**{f['name']}** was taught by <@{f['teacher_id']}>. Ask them to change it; I do that for its teacher only.",
     "not_your_button": lambda f: "This button belongs to whoever ran the command. Run the command yourself to get your own.",
     "unknown_concept": lambda f: f"I don't know anyone or anything called {code(f['name'])} here. `/concepts list` shows whom I know.",
@@ -281,6 +285,35 @@ def kept_as_is(name: str) -> str:
 
 def renamed(old: str, new: str) -> str:
     return f"**{old}** is called **{new}** from now on. I say the new name at once, and learn it properly in the background."
+
+
+# -- people
+PEOPLE_ALLOWED = (
+    "People can be taught here now. A member is recognised only after agreeing with their own button, and can take it back any time "
+    "with `/people withdraw`."
+)
+PEOPLE_FORBIDDEN = "Nobody's face is recognised here any more, and no person can be taught. Pets and things are as before."
+
+
+def consent_question(member_id: int, teacher_id: int, name: str) -> str:
+    return (
+        f"### May I learn your face?\n<@{member_id}>, <@{teacher_id}> wants to teach me who **{quoted(name)}** is: you. If you agree, I keep the "
+        "photos they give me and what I compute from your face, and name you in photos on this server. I haven't looked at any photo yet. "
+        "You can take it back any time with `/people withdraw`: then all of it is deleted."
+    )
+
+
+def consent_given(member_id: int, teacher_id: int) -> str:
+    return f"<@{member_id}> agreed. <@{teacher_id}>, run `/teach` again with the photos. Nothing was kept of the first try."
+
+
+def consent_declined(member_id: int) -> str:
+    return f"<@{member_id}> would rather not. No photo was looked at and nothing was kept."
+
+
+def withdrawn(number: int) -> str:
+    forgot = f"{counted(number, 'concept')} that showed you, with all photos and vectors, deleted." if number else "There was nothing to delete."
+    return f"You are not recognised here any more. {forgot} Whoever wants to teach me your face must ask you again."
 
 
 # -- privacy

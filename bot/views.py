@@ -110,6 +110,13 @@ def forget_question(concept: Concept, asker: UserId) -> Message:
     return Message(layout(ui.TextDisplay(replies.forget_question(concept)), *row, colour=RED))
 
 
+# -- people
+def consent_question(text: str, member: UserId, teacher: int) -> Message:
+    """Only the member may press."""
+    row = _row(Button("agree", teacher, member, "I agree", discord.ButtonStyle.success), Button("decline", teacher, member, "No"))
+    return Message(layout(ui.TextDisplay(text), *row, colour=BLUE))
+
+
 # -- privacy
 def privacy(text: str, asker: UserId, anything: bool) -> Message:
     row = _row(Button("ask-delete", "", asker, "Delete everything …")) if anything else []

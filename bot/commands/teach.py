@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import discord
@@ -17,6 +17,7 @@ from ..names import clean_name, clean_noun, suggested_nouns
 from ..photos import Photo, distinct
 from ..responding import answering
 from ..teaching import NOWHERE, Progress
+from .people import Member, agreed, check_member
 from .uploads import read_attachments, refuse_size
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Lesson:
     kind: Kind
     noun: str  # "" when not said
     private: bool
+    member: Member | None = None  # whom a person's photos show
 
 
 @app_commands.command(description="Teach me a pet or a thing by name, with photos of it")
@@ -44,6 +46,7 @@ class Lesson:
     photo1="A photo of it; 3–5 different ones work best",
     what="The word for such a thing: dog, cat, mug … (I guess when you leave it out)",
     private="Only you can use it (otherwise everyone on this server)",
+    member="For a person: who it is. I ask them before I look at any photo",
     **{f"photo{number}": "Another photo: another side, place or light" for number in range(2, 11)},
 )
 @app_commands.choices(kind=KINDS)
@@ -63,10 +66,11 @@ async def teach(
     photo10: discord.Attachment | None = None,
     what: str | None = None,
     private: bool = False,
+    member: discord.User | None = None,
 ) -> None:
     given = [photo1, photo2, photo3, photo4, photo5, photo6, photo7, photo8, photo9, photo10]
     async with answering(interaction):
-        await take_lesson(interaction, name, Kind(kind), [photo for photo in given if photo], what, private)
+        await take_lesson(interaction, name, Kind(kind), [photo for photo in given if photo], what, private, member)
 
 
 @teach.autocomplete("what")
@@ -75,13 +79,24 @@ async def suggest_what(interaction: Interaction, typed: str) -> list[app_command
 
 
 async def take_lesson(
-    interaction: Interaction, name: str, kind: Kind, attachments: Sequence[discord.Attachment], what: str | None, private: bool
+    interaction: Interaction,
+    name: str,
+    kind: Kind,
+    attachments: Sequence[discord.Attachment],
+    what: str | None,
+    private: bool,
+    member: Member | None = None,
 ) -> None:
-    """Wrong words are answered at once and only to the person; then the reply is deferred and the photos are read."""
+    """Wrong words are answered at once and only to the person; then the reply is deferred, a person's member is asked, and the photos
+    are read."""
     bot = interaction.client
     lesson = check(name, kind, what, private or interaction.guild_id is None, bot.people_allowed)
+    if kind is Kind.PERSON:
+        lesson = replace(lesson, member=check_member(interaction, member))
     check_uploads([attachment.size for attachment in attachments], bot.settings.photos.max_photos, bot.reader.limits.max_bytes)
-    announce = await deferred(interaction, hidden=private and interaction.guild_id is not None)
+    announce = await deferred(interaction, hidden=private and interaction.guild_id is not None and lesson.member is None)
+    if lesson.member and not await agreed(interaction, lesson.member, lesson.name):
+        return
     photos = await read_attachments(bot.reader, attachments)
     kept = check_photos(photos)
     concept = await keep(interaction, lesson, kept, announce)
@@ -142,6 +157,7 @@ async def keep(interaction: Interaction, lesson: Lesson, photos: Sequence[Photo]
         guild_id=GuildId(interaction.guild_id) if interaction.guild_id else None,
         private=lesson.private,
         announce=announce,
+        subject_id=UserId(lesson.member.id) if lesson.member else None,
     )
     pictures = [NewPhoto(photo.data, photo.thumbnail, photo.digest) for photo in photos]
     return await bot.store.create_concept(new, pictures, bot.settings.teaching.max_concepts_per_owner)

@@ -115,11 +115,12 @@ async def test_no_message_may_ping_anybody_but_its_teacher(town, env):
 
 def test_the_commands_are_within_discords_limits(bot):
     commands = {command["name"]: command for command in (command.to_dict(bot.tree) for command in bot.tree.get_commands())}
-    assert set(commands) == {"teach", "describe", "ask", "Describe photos", "concepts", "privacy"}
+    assert set(commands) == {"teach", "describe", "ask", "Describe photos", "concepts", "people", "privacy"}
     teach = [option["name"] for option in commands["teach"]["options"]]
-    assert teach == ["name", "kind", *(f"photo{number}" for number in range(1, 11)), "what", "private"]
-    for command in commands.values():
-        assert command["contexts"] == [0, 1, 2] and command["integration_types"] == [0, 1]
+    assert teach == ["name", "kind", *(f"photo{number}" for number in range(1, 11)), "what", "private", "member"]
+    for name, command in commands.items():
+        assert command["contexts"] == ([0] if name == "people" else [0, 1, 2])  # people agree on servers only
+        assert command["integration_types"] == [0, 1]
         for option in command.get("options", []):
             assert 1 <= len(option["description"]) <= 100
 

@@ -205,20 +205,6 @@ async def failing_cdn(url):
     raise OSError("connection reset")
 
 
-async def test_people_can_be_switched_on(new_bot, read):
-    import simcord
-
-    env = simcord.Env(new_bot(people_allowed=True), settle_timeout=60.0)
-    await env.start()
-    try:
-        with env.time_context():
-            alice = env.create_user("alice")
-            result = await alice.slash("teach", name="Anna", kind="person", **uploads(RED))
-            assert "Anna is ready" in read(result.response)
-    finally:
-        await env.shutdown()
-
-
 # -- the engine
 async def test_without_an_engine_the_teach_is_kept_and_goes_on_when_it_is_back(town, env, read):
     town.engine.down = True

@@ -1,0 +1,112 @@
+"""People: off until operator and server allow them, asked before any photo is looked at, gone when they take it back."""
+
+from __future__ import annotations
+
+import discord
+import pytest
+from bot_fakes import BLUE, RED, upload, uploads
+
+from concept_store.errors import NotFound
+from concept_store.records import Scope
+
+pytestmark = pytest.mark.usefixtures("people_on")
+
+
+@pytest.fixture
+def people_on(bot):
+    """The operator's switch."""
+    bot.people_allowed = bot.answerer.people_allowed = True
+
+
+async def allowed_by(town, member, allowed=True):
+    return await member.slash(town.channel, "people allow", allowed=allowed)
+
+
+@pytest.fixture
+async def manager(town):
+    role = town.guild.create_role("boss", permissions=discord.Permissions(manage_guild=True))
+    return town.guild.add_member(town.env.create_user("carol"), roles=[role])
+
+
+@pytest.fixture
+async def allowed(town, manager):
+    await allowed_by(town, manager)
+
+
+async def teach(town, who, member, **more):
+    return await who.slash(town.channel, "teach", name="Bobby", kind="person", member=member, **{**uploads(RED), **more})
+
+
+async def known(town):
+    return [concept.name for concept in await town.store.known(Scope(town.alice.id, town.guild.id))]
+
+
+async def press(town, who, message, label):
+    return await who.click(message, label=label)
+
+
+async def test_a_server_has_people_off_until_its_manager_allows_them(town, manager, read):
+    refused = await teach(town, town.bob, town.bob)
+    assert "/people allow" in read(refused.response) and await known(town) == []
+    assert "Manage Server" in read((await allowed_by(town, town.alice)).response)
+    assert "can be taught here now" in read((await allowed_by(town, manager)).response)
+    assert "Bobby is ready" in read((await teach(town, town.bob, town.bob)).response)
+
+
+async def test_an_operator_that_has_people_off_is_not_overruled(town, manager, read):
+    town.bot.people_allowed = False
+    assert "People are off" in read((await allowed_by(town, manager)).response)
+    assert "People are off" in read((await teach(town, town.bob, town.bob)).response)
+
+
+async def test_a_member_is_asked_before_any_photo_is_looked_at(town, allowed, read):
+    question = (await teach(town, town.alice, town.bob)).response
+    assert "May I learn your face?" in read(question) and town.bob.mention in read(question)
+    sent = next(entry.json for entry in town.env.http_requests if "May I learn" in str(entry.json))
+    assert sent["allowed_mentions"]["users"] == [town.bob.id] and not sent["allowed_mentions"].get("parse")
+    assert await known(town) == [] and "see" not in town.engine.calls
+
+
+async def test_only_the_member_agrees_and_then_the_teacher_may_teach(town, allowed, read):
+    question = (await teach(town, town.alice, town.bob)).response
+    wrong = await press(town, town.alice, question, "I agree")
+    assert "belongs to" in read(wrong.response)
+    await press(town, town.bob, question, "I agree")
+    assert "agreed" in read(question)
+    assert "Bobby is ready" in read((await teach(town, town.alice, town.bob)).response)
+    (concept,) = await town.store.known(Scope(town.alice.id, town.guild.id))
+    assert concept.subject_id == town.bob.id and concept.owner_id == town.alice.id
+
+
+async def test_a_member_who_declines_is_not_taught(town, allowed, read):
+    question = (await teach(town, town.alice, town.bob)).response
+    await press(town, town.bob, question, "No")
+    assert "rather not" in read(question)
+    assert "May I learn" in read((await teach(town, town.alice, town.bob)).response) and await known(town) == []
+
+
+async def test_withdrawing_deletes_everything_and_asks_anew(town, allowed, read):
+    question = (await teach(town, town.alice, town.bob)).response
+    await press(town, town.bob, question, "I agree")
+    await teach(town, town.alice, town.bob)
+    (concept,) = await town.store.known(Scope(town.alice.id, town.guild.id))
+    gone = await town.bob.slash(town.channel, "people withdraw")
+    assert "1 concept" in read(gone.response) and await known(town) == []
+    assert await town.store.photos(concept.id) == []
+    with pytest.raises(NotFound):
+        await town.store.concept(concept.id)
+    assert "May I learn" in read((await teach(town, town.alice, town.bob)).response)
+
+
+async def test_where_people_are_switched_off_again_nobody_is_recognised(town, allowed, manager, read):
+    await teach(town, town.bob, town.bob)
+    assert "Bobby" in read((await town.alice.slash(town.channel, "describe", photo=upload(RED, 77))).response)
+    await allowed_by(town, manager, allowed=False)
+    assert "Bobby" not in read((await town.alice.slash(town.channel, "describe", photo=upload(RED, 78))).response)
+
+
+async def test_a_person_is_a_member_of_a_server(town, allowed, read):
+    nobody = await town.alice.slash(town.channel, "teach", name="Bobby", kind="person", **uploads(BLUE))
+    assert "at `member`" in read(nobody.response)
+    alone = await town.env.create_user("dave").slash("teach", name="Me", kind="person", **uploads(BLUE))
+    assert "on a server only" in read(alone.response)
