@@ -98,7 +98,8 @@ def test_no_face_anywhere_is_refused_with_the_photos():
 def test_where_nothing_tells_whose_face_is_meant_it_asks_with_the_places(photos):
     with pytest.raises(SeveralFaces) as refused:
         fit(*photos)
-    assert refused.value.facts == {"photo": 0, "boxes": [100, 100, 300, 400, 600, 100, 800, 400]}
+    reply = refused.value.reply()
+    assert reply.code == "several_faces" and reply.facts == {"photo": 0, "boxes": [100, 100, 300, 400, 600, 100, 800, 400]}
 
 
 def test_three_near_identical_photos_are_as_good_as_one():
