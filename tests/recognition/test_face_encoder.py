@@ -105,7 +105,7 @@ def test_without_its_packages_it_says_how_to_install_them(monkeypatch):
     with pytest.raises(FacesMissing, match=rf"{PACKAGE}.*myvlm models install faces"):
         weight_file()
     monkeypatch.setitem(sys.modules, "dlib", None)
-    with pytest.raises(FacesMissing, match="dlib.*myvlm models install faces"):
+    with pytest.raises(FacesMissing, match=r"dlib.*myvlm models install faces"):
         load_faces()
 
 
