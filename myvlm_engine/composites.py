@@ -30,9 +30,14 @@ class Composite:
     photos: tuple[Path, ...]
 
     @property
+    def image(self) -> Image.Image:
+        return put_together([read_photo(p.read_bytes()) for p in self.photos])
+
+    @property
     def data(self) -> Base64:
+        """As a JPEG."""
         file = io.BytesIO()
-        put_together([read_photo(p.read_bytes()) for p in self.photos]).save(file, "JPEG", quality=JPEG_QUALITY)
+        self.image.save(file, "JPEG", quality=JPEG_QUALITY)
         return base64.b64encode(file.getvalue()).decode()
 
 
@@ -43,7 +48,6 @@ class Found:
     subjects: frozenset[str]
     fired: frozenset[str]
     named: frozenset[str]
-    text: str
 
 
 def grouped(photos: Sequence[tuple[str, Path]], size: int, seed: int, at_most: int | None = None) -> list[Composite]:

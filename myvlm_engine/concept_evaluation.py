@@ -31,7 +31,7 @@ from .concept_trial import (
     those_fired,
 )
 from .display_names import display_names
-from .engine import Engine
+from .engine import Engine, sight_of
 from .figures import counted
 from .messages import Box, Head, SeeRequest, Sight
 from .methods import METHODS, Method, engine_for, method_named
@@ -96,14 +96,33 @@ def matched_by(looking: Callable[[Mapping[str, Head]], Callable[[Sequence[Sight]
     return make_look
 
 
-def recognition_figures(
-    encoders: Sequence[Encoder], folder: Path, make_look: MakeLook, shots: int | None, seeds: int, limit: int | None
-) -> dict[str, Any]:
-    """{"recognition": …, "seconds": {"fit_p50"}, "photos"}: heads only, no VLM."""
+def recognition_figures(encoders: Sequence[Encoder], folder: Path, make_look: MakeLook, plan: Plan = Plan()) -> dict[str, Any]:
+    """{"recognition": …, "seconds": {"fit_p50"}, "photos", "composites"}: heads only, no VLM."""
     sights = Sights(encoders, kinds_in(folder))
-    found = evaluate_recognition(folder, make_look, sights, shots, seeds, limit, counted)
+    found = evaluate_recognition(folder, make_look, sights, plan.shots[0], plan.seeds, plan.limit, counted)
     shares = {name: value for name, value in found.items() if name not in ("fit_p50", "photos")}
-    return {"recognition": shares, "seconds": {"fit_p50": found["fit_p50"]}, "photos": found["photos"]}
+    figures = {"recognition": shares, "seconds": {"fit_p50": found["fit_p50"]}, "photos": found["photos"]}
+    return figures | (composites_seen(encoders, folder, sights, make_look, plan) if plan.composites else {})
+
+
+def composites_seen(encoders: Sequence[Encoder], folder: Path, sights: Sights, make_look: MakeLook, plan: Plan) -> dict[str, Any]:
+    """{"composites": {"2": …}} by heads alone: who fires counts as named."""
+    found = read_photo_set(folder)
+    per_seed: dict[str, list[dict[str, float]]] = {str(size): [] for size in plan.composites}
+    for seed in range(plan.seeds):
+        seen, enrolment = run_seed(found, sights, make_look, plan.shots[0], seed, plan.limit)
+        look, photos = make_look(enrolment.heads), [(s.photo.subject, s.photo.path) for s in seen if s.photo.subject]
+        for size in plan.composites:
+            made = grouped(photos, size, seed, plan.limit)
+            told = counted((fired_on(encoders, look, one) for one in made), f"looking at photos of {size}", len(made))
+            per_seed[str(size)].append(composite_scores(list(told)))
+    return {"composites": {size: means(some) for size, some in per_seed.items()}}
+
+
+def fired_on(encoders: Sequence[Encoder], look: Look, one: Composite) -> Found:
+    image = one.image
+    fired = frozenset(m.subject for m in those_fired(look([sight_of(e, image) for e in encoders])))
+    return Found(frozenset(one.subjects), fired, fired)
 
 
 def concept_figures(
@@ -166,7 +185,7 @@ def found_on(done: Trial, one: Composite) -> Found:
     fired = those_fired(done.look(done.engine.see(SeeRequest(photo=data)).sights))
     text = done.engine.answer(answer_request(data, fired, done.concepts, done.learned)).text
     names = {c.called.name: subject for subject, c in done.concepts.items()}
-    return Found(frozenset(one.subjects), frozenset(m.subject for m in fired), frozenset(names[n] for n in names_in(text, names)), text)
+    return Found(frozenset(one.subjects), frozenset(m.subject for m in fired), frozenset(names[n] for n in names_in(text, names)))
 
 
 def mistakes(done: Trial, answers: int) -> dict[str, Any]:
@@ -215,9 +234,13 @@ def summed_up(trials: Sequence[Trial]) -> dict[str, Any]:
 
 def composite_means(trials: Sequence[Trial]) -> dict[str, Any]:
     """{"composites": {"2": …}}, means over seeds; {} where none were asked for."""
-    sizes = trials[0].composites
-    means = {size: {name: fmean(t.composites[size][name] for t in trials) for name in figures} for size, figures in sizes.items()}
-    return {"composites": means} if means else {}
+    found = {size: means([t.composites[size] for t in trials]) for size in trials[0].composites}
+    return {"composites": found} if found else {}
+
+
+def means(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of each figure over seeds."""
+    return {name: fmean(f[name] for f in figures) for name in figures[0]}
 
 
 def middle(values: Sequence[float]) -> float:

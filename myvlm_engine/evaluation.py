@@ -119,7 +119,7 @@ def eval_concepts(
         method_named(name)  # before models are loaded
     if recognition_only:
         encoders = [_loaded(partial(load_encoder, name)) for name in encoders_for(folder)]
-        figures = recognition_figures(encoders, folder, look, plan.shots[0], plan.seeds, plan.limit)
+        figures = recognition_figures(encoders, folder, look, plan)
     else:
         engine = _loaded(lambda device: load_engine(vlm, encoders_for(folder), device))
         figures, trials, rows = concept_figures(engine, folder, look, plan)

@@ -110,7 +110,7 @@ def test_every_subject_stands_whole_in_its_place(count, centres):
 
 def test_composites_are_scored_by_pairs():
     two = frozenset({"a", "b"})
-    found = [Found(two, two, two, ""), Found(two, frozenset({"a", "c"}), frozenset({"a"}), "")]
+    found = [Found(two, two, two), Found(two, frozenset({"a", "c"}), frozenset({"a"}))]
     scores = composite_scores(found)
     assert (scores["name_recall"], scores["name_precision"]) == (3 / 4, 1.0)
     assert scores["name_f1"] == pytest.approx(6 / 7) and scores["recognition_f1"] == pytest.approx(3 / 4)
