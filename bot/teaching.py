@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import structlog
 
@@ -26,6 +26,7 @@ from .sights import encoder_for, head_of, regions_of, sight_of
 
 log = structlog.get_logger("myvlm.teaching")
 
+Result = TypeVar("Result")
 Stage = Literal["queued", "seeing", "usable", "learning", "waiting", "ready", "failed"]
 PASSING = ("busy", "not_ready", "other_encoder", "other_vlm")  # codes that go away by waiting or by asking again
 LOST = "lost"  # tried as often as is allowed, and broken off each time
@@ -47,6 +48,10 @@ class Progress:
     noun_seen: bool = True  # the model itself calls what is in the photos by the class noun
 
 
+class GivenUp(Exception):
+    """It was tried as often as is allowed."""
+
+
 class Listener(Protocol):
     async def progress(self, concept: Concept, progress: Progress) -> None: ...
 
@@ -59,6 +64,7 @@ class Lease:
     """The claim as it was last renewed."""
 
     claim: Claim
+    ending: bool = False  # what ends the claim is being written: nothing is left to renew
 
 
 @dataclass(frozen=True)
@@ -143,12 +149,15 @@ class Teacher:
     async def _train(self, lease: Lease) -> None:
         concept_id = lease.claim.concept_id
         try:
-            concept = await self.store.concept(concept_id)
-            await self._held(lease, self._learn(lease, concept))
+            learned_name = await self._held(lease, self._learn(lease, await self.store.concept(concept_id)))
             self._pause_s = self.limits.first_pause_s
             self._broken_off.pop(concept_id, None)
+            await self._tell_learned(concept_id, learned_name)
         except (LeaseLost, NotFound):
             log.info("dropped", concept=concept_id)  # forgotten meanwhile, or another worker has it
+        except GivenUp:
+            self._broken_off.pop(concept_id, None)
+            await self._failed(lease, LOST)
         except (EngineUnreachable, EngineError) as error:
             await self._met(lease, error)
         except asyncio.CancelledError:
@@ -160,22 +169,29 @@ class Teacher:
             log.exception("training_failed", concept=concept_id)
             await self._failed(lease, "internal")
 
-    async def _held(self, lease: Lease, work: Coroutine[Any, Any, None]) -> None:
+    async def _held(self, lease: Lease, work: Coroutine[Any, Any, Result]) -> Result:
         """Runs the work while the lease is renewed beside it. Errors: the work's own, LeaseLost."""
         working = asyncio.ensure_future(work)
         renewing = asyncio.ensure_future(self._renew(lease))
         try:
             await asyncio.wait((working, renewing), return_when=asyncio.FIRST_COMPLETED)
-            await (working if working.done() else renewing)
+            if not working.done():
+                await renewing
+            return await working
         finally:
             for task in (working, renewing):
                 task.cancel()
             await asyncio.gather(working, renewing, return_exceptions=True)
 
     async def _renew(self, lease: Lease) -> None:
-        while True:
+        """Until the work ends the claim itself. Errors: LeaseLost."""
+        while not lease.ending:
             await asyncio.sleep(self.limits.lease_s / 3)
-            lease.claim = await self.store.renew(lease.claim, self.limits.lease_s)
+            try:
+                lease.claim = await self.store.renew(lease.claim, self.limits.lease_s)
+            except LeaseLost:
+                if not lease.ending:
+                    raise
 
     async def _met(self, lease: Lease, error: EngineUnreachable | EngineError) -> None:
         """The engine wasn't there, or refused: what goes away by itself is waited for, the rest is told."""
@@ -202,16 +218,20 @@ class Teacher:
             await self.listener.progress(await self.store.concept(concept_id), progress)
 
     # -- the method's steps
-    async def _learn(self, lease: Lease, concept: Concept) -> None:
+    async def _learn(self, lease: Lease, concept: Concept) -> str:
+        """Gives the name that it can say now. Errors: GivenUp, EngineError, EngineUnreachable, StoreError."""
         if concept.attempts > self.limits.max_attempts or self._broken_off[concept.id] >= self.limits.max_attempts:
-            return await self._failed(lease, LOST)
+            raise GivenUp
         photos = await self.store.photos(concept.id)
         concept, seen = await self._see(concept, photos)
         await self._fit(lease, concept, photos, seen)
         concept = await self.store.concept(concept.id)
         async with self._turn(concept):
-            learned_name = await self._embed(lease, concept)
-        concept = await self.store.concept(concept.id)
+            return await self._embed(lease, concept)
+
+    async def _tell_learned(self, concept_id: ConceptId, learned_name: str) -> None:
+        """The claim has ended: however long Discord takes, no lease can run out over it."""
+        concept = await self.store.concept(concept_id)
         if concept.name == learned_name:
             await self.listener.finished(concept)
         else:  # renamed while it learned
@@ -303,6 +323,7 @@ class Teacher:
     async def _keep(self, lease: Lease, concept: Concept, event: TeachEvent) -> None:
         if event.embedding and event.vlm:
             done = event.stage == "done"
+            lease.ending = done
             part = Embedding(event.vlm, base64.b64decode(event.embedding), event.step, finished=done)
             await self.store.save_embedding(lease.claim, part, event.sample if done else None)
         if event.stage in ("drafting", "learning"):

@@ -412,3 +412,32 @@ async def test_after_the_engine_was_given_another_model_everything_is_learned_ag
     assert (await room.store.embedding(concept.id, "raven:1")).finished
     await room.teacher.relearn_outdated()
     assert (await room.store.concept(concept.id)).state is State.READY
+
+
+async def test_a_last_word_that_takes_longer_than_the_lease_is_said_to_its_end(store, engine):
+    """Nothing is left to renew once it is learned: a slow Discord must not look like a lost lease."""
+    room = Room(store, engine, lease_s=0.15)
+    told = room.listener.finished
+
+    async def slowly(concept: Concept) -> None:
+        await asyncio.sleep(0.4)
+        await told(concept)
+
+    room.listener.finished = slowly  # type: ignore[method-assign]
+    await taught(store)
+    await room.run()
+    assert [ended.state for ended in room.listener.ended] == [State.READY]
+
+
+async def test_a_finished_embedding_that_takes_longer_to_keep_than_the_lease_is_no_lost_lease(store, engine):
+    room = Room(store, engine, lease_s=0.15)
+
+    class SlowStore(DeafStore):
+        async def save_embedding(self, claim: Any, embedding: Any, sample: str | None = None) -> None:
+            await self._store.save_embedding(claim, embedding, sample)
+            await asyncio.sleep(0.3 if embedding.finished else 0)
+
+    room.teacher.store = SlowStore(store)  # type: ignore[assignment]
+    await taught(store)
+    await room.run()
+    assert [ended.state for ended in room.listener.ended] == [State.READY]

@@ -27,6 +27,7 @@ from bot.playground import LiveEnv, make_world
 
 TOKEN = "a.wire.token"
 DISPATCH, HEARTBEAT, IDENTIFY, RESUME, HELLO, ACK = 0, 1, 2, 6, 10, 11
+PATIENCE_S = 90.0  # a busy machine is no failure; what is there is found at once
 EXACTLY_JSON = {"Content-Type": "application/json"}  # discord.py compares the whole header
 
 
@@ -79,7 +80,7 @@ class Wire:
         messages = self.backend.messages.get(channel_id or self.channel.id, {})
         return ["\n".join(_words(serializers.message_payload(self.backend, message))) for message in messages.values()]
 
-    async def reads(self, text: str, within_s: float = 20.0) -> str:
+    async def reads(self, text: str, within_s: float = PATIENCE_S) -> str:
         """Waits for a message that holds the text and returns it. Errors: AssertionError with everything there was to read."""
         until = time.monotonic() + within_s
         while time.monotonic() < until:
@@ -89,14 +90,14 @@ class Wire:
             await asyncio.sleep(0.05)
         raise AssertionError(f"nobody wrote {text!r}; there was: {self.texts()}")
 
-    async def next_reply(self, before: int, within_s: float = 20.0) -> str:
+    async def next_reply(self, before: int, within_s: float = PATIENCE_S) -> str:
         """The words of the message after the first `before`, as soon as it has any."""
         async with asyncio.timeout(within_s):
             while not "".join(self.texts()[before : before + 1]).strip():
                 await asyncio.sleep(0.05)
         return self.texts()[before]
 
-    async def connected(self, within_s: float = 30.0) -> None:
+    async def connected(self, within_s: float = PATIENCE_S) -> None:
         """The bot is there and its commands are registered."""
         async with asyncio.timeout(within_s):
             while not (self.session and self.session.socket and self.backend.commands):
