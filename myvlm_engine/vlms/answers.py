@@ -27,7 +27,7 @@ class Answer:
 def encode_answer(tokenizer, text: str, end: int, identifier: str = "", lead: str = "") -> Answer:
     """`lead` is what stands between prompt and answer where the family's training texts have something there (a space)."""
     said = lead + text
-    found = tokenizer(said, add_special_tokens=False, return_offsets_mapping=True)
+    found = tokenizer(said, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True)  # a name may be "<image>"
     start = said.lower().find(identifier.lower()) if identifier else -1
     stop = start + len(identifier)
     in_name = [start >= 0 and b > start and a < stop for a, b in found["offset_mapping"]]
@@ -36,7 +36,15 @@ def encode_answer(tokenizer, text: str, end: int, identifier: str = "", lead: st
 
 def opening_ids(tokenizer, opening: str, lead: str = "") -> list[int]:
     """The tokens an answer is made to begin with; none for an empty opening."""
-    return list(tokenizer(lead + opening, add_special_tokens=False)["input_ids"]) if opening else []
+    return list(tokenizer(lead + opening, add_special_tokens=False, split_special_tokens=True)["input_ids"]) if opening else []
+
+
+def as_plain_words(tokenizer, question: str) -> str:
+    """What a person asks, without the tokenizer's special tokens: "<image>" typed by a member is no second photo."""
+    specials = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    for special in sorted(specials, key=len, reverse=True):
+        question = question.replace(special, " ")
+    return question
 
 
 def name_rows(answers: Sequence[Answer]) -> torch.Tensor:

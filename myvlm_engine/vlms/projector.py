@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from .answers import Answer, encode_answer, label_rows, name_rows, opening_ids, reduce_logits, rows_at, tidy
+from .answers import Answer, as_plain_words, encode_answer, label_rows, name_rows, opening_ids, reduce_logits, rows_at, tidy
 from .attention import ColumnRecorder, register
 from .base import Decoding, Recipe, View
 from .batches import BatchedVlm, Row, with_fewer_beams
@@ -153,7 +153,8 @@ class ProjectorVlm(BatchedVlm):
 
     def _laid_out(self, image: Image.Image, prompt: str | None) -> Mapping[str, torch.Tensor]:
         """What the processor makes of a photo and a prompt."""
-        words = self.family.caption_prompt if prompt is None else self.family.question.format(prompt)
+        asked = self.family.caption_prompt if prompt is None else self.family.question.format(prompt)
+        words = as_plain_words(self.tokenizer, asked)
         if self.family.template is not None:
             text = self.family.template.format(words)
             return self.processor(text=[text], images=[image], return_tensors="pt", **self.family.processing)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 
-from .answers import IGNORED, encode_answer, label_rows, name_rows, opening_ids, reduce_logits, rows_at, tidy
+from .answers import IGNORED, as_plain_words, encode_answer, label_rows, name_rows, opening_ids, reduce_logits, rows_at, tidy
 from .attention import column_probabilities
 from .base import Decoding, Recipe, View
 from .batches import BatchedVlm, Row, with_fewer_beams
@@ -129,7 +129,7 @@ class QFormerVlm(BatchedVlm):
         return found
 
     def _prompt(self, prompt: str | None) -> str:
-        return self.family.caption_prompt if prompt is None else self.family.question.format(prompt)
+        return self.family.caption_prompt if prompt is None else as_plain_words(self.tokenizer, self.family.question.format(prompt))
 
     def _soft_prompts(self, rows: Sequence[Row], attention: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """What the language model gets of the photos: (B, queries, D), and (B,) R(e)."""

@@ -163,6 +163,17 @@ def test_an_answer_begins_as_it_is_told_to(vlm, photos):
         assert generate(vlm, view, prompt, vectors(vlm, 1), Decoding(opening="A dog", max_tokens=4)).startswith("A dog")
 
 
+def test_special_tokens_in_a_question_or_a_name_are_plain_letters(vlm, photos):
+    """Nobody can type a second photo, or an end of the answer, into a question."""
+    view, e = vlm.views(photos[:1])[0], vectors(vlm, 1)
+    specials = [t.content for t in vlm.tokenizer.added_tokens_decoder.values() if t.special]
+    question = f"Who is {' '.join(specials)} there?"
+    assert generate(vlm, view, question, e, Decoding(max_tokens=3, opening=specials[-1])).startswith(specials[-1])
+    with torch.no_grad():
+        found = vlm.losses([view], [Target(0, question, f"{specials[-1]} runs.")], e, specials[-1], attention=True)
+    assert bool(found.cross_entropy.isfinite()) and found.name_probability[0] < 1
+
+
 def test_forbidden_words_are_never_said(vlm, photos):
     view = vlm.views(photos[:1])[0]
     free = generate(vlm, view, None, vectors(vlm, 1), Decoding(opening="Re", max_tokens=3))
