@@ -54,7 +54,7 @@ def dtype_for(device: str) -> torch.dtype:
     """float32 on a CPU; on a GPU what it multiplies fast."""
     kind = device.split(":")[0]
     if kind == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     return torch.float16 if kind == "mps" else torch.float32
 
 

@@ -95,7 +95,7 @@ def test_a_model_too_large_for_the_gpu_is_said(folder, monkeypatch):
 
 @pytest.mark.parametrize(("bfloat16", "expected"), [(True, torch.bfloat16), (False, torch.float16)])
 def test_the_dtype_is_what_the_machine_multiplies_fast(monkeypatch, bfloat16, expected):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bfloat16)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bfloat16 and not including_emulation)
     assert loading.dtype_for("cuda:1") == expected
     assert loading.dtype_for("mps") == torch.float16 and loading.dtype_for("cpu") == torch.float32
 
@@ -104,7 +104,7 @@ def test_four_bits_are_asked_of_transformers(monkeypatch):
     from myvlm_engine.vlms.catalog import parsed
 
     monkeypatch.setattr(loading, "find_spec", lambda name: object())
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     monkeypatch.setitem(sys.modules, "bitsandbytes", SimpleNamespace())
     asked = loading.quantisation(parsed("llava-1.5-7b@4bit"), "cuda")["quantization_config"]
     assert asked.load_in_4bit and asked.bnb_4bit_compute_dtype == torch.bfloat16
