@@ -70,8 +70,8 @@ _ROWS = (
     HubModel("qwen3-vl-8b", "qwen3-vl", "Qwen/Qwen3-VL-8B-Instruct", 18, "Apache-2.0"),
     HubModel("paligemma-3b", "paligemma", "google/paligemma-3b-mix-224", 12, "Gemma", gated=True),
     HubModel("gemma-3-4b", "gemma3", "google/gemma-3-4b-it", 9, "Gemma", gated=True),
-    HubModel("internvl3-1b", "internvl", "OpenGVLab/InternVL3-1B-hf", 2, "Apache-2.0"),
-    HubModel("internvl3-8b", "internvl", "OpenGVLab/InternVL3-8B-hf", 16, "Apache-2.0"),
+    HubModel("internvl3-1b", "internvl", "OpenGVLab/InternVL3-1B-hf", 2, "Qwen"),
+    HubModel("internvl3-8b", "internvl", "OpenGVLab/InternVL3-8B-hf", 16, "Qwen"),
 )
 MODELS = {row.name: row for row in _ROWS}
 
