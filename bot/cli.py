@@ -199,6 +199,32 @@ def eval_concepts(
     _evaluated(lambda: figures.eval_concepts(folder, plan(), recognition_only, json, html, vlm, looking=looking))
 
 
+@evaluation.command(name="recognition")
+def eval_recognition(
+    folder: Annotated[Path, typer.Argument(help="A folder as for `myvlm eval concepts`, without people.")],
+    seeds: Annotated[int, typer.Option(min=1, help="How often everything is repeated with other taught photos.")] = 1,
+    scopes: Annotated[str | None, typer.Option(help="Numbers of concepts enrolled at once, like 10,100,1000.")] = None,
+    corrections: Annotated[int, typer.Option(min=0, help="Also tell the heads so many of their mistakes or closest calls.")] = 0,
+    json: Json = None,
+) -> None:
+    """Heads alone, more closely: how true their scores are, what more concepts in scope cost, and what corrections mend.
+
+    recognition: the figures of `myvlm eval concepts`.
+
+    reliability: of all (photo, concept) pairs with a score in a range, the share whose concept is in the photo.
+
+    scopes: the figures with so many concepts enrolled; where the folder has fewer, distractors are added, each a head that looks for a
+    region of a photo of the negative bank. match_ms: processor time of matching a photo.
+
+    corrections: half of the photos are answered by a member. same_photos: the share that is right before and after, and of mirrored,
+    darker copies; others: the figures on the other half, before, after, and with as many more taught photos instead.
+    """
+    figures = _evaluation_of(folder)
+    from .looking import looking
+
+    _evaluated(lambda: figures.eval_recognition(folder, seeds, scopes, corrections, json, looking=looking))
+
+
 @models.command(name="list")
 def list_models() -> None:
     """The models that can be named in engine.vlm, and whether they are here."""

@@ -135,6 +135,31 @@ def eval_concepts(
     return figures
 
 
+def eval_recognition(
+    folder: Path,
+    seeds: int = 1,
+    scopes: str | None = None,
+    corrections: int = 0,
+    json_path: Path | None = None,
+    *,
+    looking: Callable[[Mapping[str, Head]], Callable[[Sequence[Sight]], Sequence[tuple[str, float, Box | None]]]],
+) -> dict[str, Any]:
+    """How true the heads' scores are, what more concepts cost and what corrections mend; prints and writes JSON. Errors: CantMeasure."""
+    from .concept_evaluation import matched_by
+    from .recognition.encoders import load_encoder
+    from .recognition_trials import recognition_trials
+
+    sizes = numbers(scopes) if scopes else []
+    encoder = _loaded(partial(load_encoder, "embedded"))
+    found = recognition_trials(encoder, folder, matched_by(looking), seeds=seeds, scopes=sizes, corrections=corrections, counted=counted)
+    show("recognition", found["recognition"])
+    for title in ("reliability", "scopes", "corrections"):
+        for part, figures in found.get(title, {}).items():
+            show(f"{title}: {part}", figures)
+    write_json(found, json_path)
+    return found
+
+
 def encoders_for(folder: Path) -> list[str]:
     """Names of the encoders that see what is in the set: faces only where people are, regions only where anything else is.
     Errors: CantMeasure."""

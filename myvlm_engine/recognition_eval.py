@@ -10,7 +10,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +62,7 @@ class Enrolment:
     heads: dict[str, Head]
     boxes: dict[str, list[Box]]  # of the taught photos
     fit_s: list[float]
+    requests: dict[str, FitRequest] = field(default_factory=dict)  # what the heads were fitted from
 
 
 def evaluate_recognition(
@@ -95,9 +96,12 @@ def run_seed(
     photos = evaluated_photos(found, splits)
     if limit is not None and limit < len(photos):
         photos = random.Random(seed).sample(photos, limit)
-    look = make_look(enrolment.heads)
-    seen = [Seen(photo, {m.subject: m.score for m in look(sights.all_of(photo.path))}) for photo in photos]
-    return seen, enrolment
+    return looked_at(photos, sights, make_look(enrolment.heads)), enrolment
+
+
+def looked_at(photos: Sequence[Evaluated], sights: Sights, look: Look) -> list[Seen]:
+    """What the enrolled heads say of photos."""
+    return [Seen(photo, {m.subject: m.score for m in look(sights.all_of(photo.path))}) for photo in photos]
 
 
 def enrol(splits: Sequence[Split], sights: Sights, make_look: MakeLook) -> Enrolment:
@@ -110,8 +114,9 @@ def enrol(splits: Sequence[Split], sights: Sights, make_look: MakeLook) -> Enrol
     for name, request in requests.items():
         alike = [other for other in neighbours(name, positives[name], look) if sights.same_encoder(kinds[other], kinds[name])]
         negatives = [sight for other in alike for sight in positives[other]]
+        enrolment.requests[name] = request.model_copy(update={"negatives": negatives})
         started = time.monotonic()
-        enrolment.heads[name], enrolment.boxes[name] = sights.fitted(request.model_copy(update={"negatives": negatives}))
+        enrolment.heads[name], enrolment.boxes[name] = sights.fitted(enrolment.requests[name])
         enrolment.fit_s.append(time.monotonic() - started)
     return enrolment
 

@@ -1,6 +1,7 @@
 """A few taught photos to a head: which of their regions are the subject, the vector that finds it again, and how sure a score is.
 
-Works on region vectors of one encoder only: numpy, no pixels, no network, no store. The user supplies no negatives.
+Works on region vectors of one encoder only: numpy, no pixels, no network, no store. The user supplies no negatives. What was tried and
+what it gave is in README.md beside this file.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ SHARPNESS = 10.0  # of choosing the regions that are the subject: weights are ex
 RARE_SAMPLE, RARE_NEIGHBOURS = 5000, 20  # bank regions a region is compared with, and the nearest of them, to see how common it is
 ROUNDS = 2  # of choosing regions again by the vector they gave
 HARD_REGIONS = 1000  # bank regions nearest to the subject: what it has to be told from
-RIVAL_REGIONS = 30  # of each photo of other concepts
-RIVAL_SHARE = 0.5  # of the weight of all negatives, where there are rivals
+PHOTO_REGIONS = 30  # of each other photo that it has to be told from
+# Of the weight of all negatives, where there are any: photos of other concepts, the taught photos' own surroundings, corrections.
+RIVAL_SHARE, SURROUNDINGS_SHARE, CORRECTION_SHARE = 0.5, 0.2, 0.3
+MARGIN, OUTSIDE = 1.0, 0.2  # surroundings: at most OUTSIDE of a region lies in the subject's box made larger by MARGIN sizes on each side
 RIDGE = 1.0  # times the mean variance, added to the negatives' covariance
-FOLDS = 5  # at most so many photos are left out in turn
 SURE_SHARE = 0.6  # of a taught photo's expected score is where the head says yes
 FLOOR_DEVIATIONS = 7.5  # above the bank's mean; never says yes below
 STEEPNESS = 8.0  # of the probability around that point
@@ -63,6 +65,18 @@ class Fit:
     boxes: list[Box]
 
 
+@dataclass(frozen=True, eq=False)
+class Photos:
+    """What a head learns from, photo by photo: (n, d) region vectors each."""
+
+    taught: list[np.ndarray]
+    special: list[np.ndarray]  # (n,) of each taught photo: how likely a region is the subject
+    rivals: list[np.ndarray]
+    surroundings: list[np.ndarray]
+    corrections: list[np.ndarray]
+    bank: Bank
+
+
 def fit_head(encoder: Encoder, request: FitRequest) -> tuple[Head, list[Box]]:
     """A request's head, and the box of the subject in each taught photo. Errors: NoBank."""
     fit = fit_views(views_of(request.positives), views_of(request.negatives), views_of(request.corrections), load_bank(encoder.fingerprint))
@@ -85,20 +99,28 @@ def views_of(sights: Sequence[Sight]) -> list[Views]:
 def fit_views(positives: Sequence[Views], negatives: Sequence[Views], corrections: Sequence[Views], bank: Bank) -> Fit:
     """Learns one head from 1 to 10 photos. `negatives`: photos of the scope's other concepts that look alike. `corrections`: photos
     that were wrongly named."""
-    photos = [p.vectors for p in positives]
-    rivals = [v.vectors for v in (*negatives, *corrections)]
-    special = subject_likeness(photos, bank.sample(RARE_SAMPLE))
-    vector = discriminant(photos, special, rivals, bank)
-    mean, deviation = bank_scores(bank, vector)
-    yes_at = decision_point(expected_score(photos, special, rivals, bank))
+    photos = gathered(positives, negatives, corrections, bank)
+    vectors = discriminants(photos)
+    mean, deviation = bank_scores(bank, vectors)
+    yes_at = decision_point(photos, vectors, mean, deviation)
     head = LinearHead(
-        vectors=(vector / deviation)[None].astype(np.float32),
-        biases=np.array([-mean / deviation], dtype=np.float32),
+        vectors=(vectors[:1] / deviation[0]).astype(np.float32),
+        biases=np.array([-mean[0] / deviation[0]], dtype=np.float32),
         slope=STEEPNESS / yes_at,
         offset=-STEEPNESS,
     )
-    head = corrected(head, [c.vectors for c in corrections])
-    return Fit(head, [p.boxes[int((p.vectors @ vector + s).argmax())] for p, s in zip(positives, special, strict=True)])
+    head = corrected(head, photos.corrections)
+    places = [int((p @ vectors[0] + s).argmax()) for p, s in zip(photos.taught, photos.special, strict=True)]
+    return Fit(head, [view.boxes[place] for view, place in zip(positives, places, strict=True)])
+
+
+def gathered(positives: Sequence[Views], negatives: Sequence[Views], corrections: Sequence[Views], bank: Bank) -> Photos:
+    """What is taught, and everything it has to be told from."""
+    taught = [p.vectors for p in positives]
+    special = subject_likeness(taught, bank.sample(RARE_SAMPLE))
+    vector = prototype(taught, special)
+    around = [surroundings(view, int((view.vectors @ vector + s).argmax())) for view, s in zip(positives, special, strict=True)]
+    return Photos(taught, special, [v.vectors for v in negatives], [a for a in around if len(a)], [v.vectors for v in corrections], bank)
 
 
 # -- which regions are the subject
@@ -120,9 +142,20 @@ def commonness(photo: np.ndarray, common: np.ndarray) -> np.ndarray:
     return np.partition(likeness, -count, axis=1)[:, -count:].mean(1)
 
 
-def subject_mean(photos: Sequence[np.ndarray], preference: Sequence[np.ndarray]) -> np.ndarray:
-    """(d,) mean over photos of their regions weighted by preference."""
-    return np.mean([softmax(SHARPNESS * p) @ photo for photo, p in zip(photos, preference, strict=True)], axis=0)
+def surroundings(view: Views, place: int) -> np.ndarray:
+    """(m, d) the regions of a taught photo that are away from region `place`, the subject: the same room, light and camera without it.
+    With a margin, because the surest region may be a face and what is next to it the body."""
+    boxes, (left, upper, right, bottom) = np.array(view.boxes, dtype=np.float64), view.boxes[place]
+    width, height = MARGIN * (right - left), MARGIN * (bottom - upper)
+    box = np.array([left - width, upper - height, right + width, bottom + height])
+    low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
+    inside = np.clip(high - low, 0, None).prod(1)
+    return view.vectors[inside <= OUTSIDE * (boxes[:, 2:] - boxes[:, :2]).prod(1)]
+
+
+def subject_means(photos: Sequence[np.ndarray], preference: Sequence[np.ndarray]) -> np.ndarray:
+    """(photos, d): the mean of each photo's regions, weighted by preference."""
+    return np.array([softmax(SHARPNESS * p) @ photo for photo, p in zip(photos, preference, strict=True)])
 
 
 def softmax(values: np.ndarray) -> np.ndarray:
@@ -133,39 +166,51 @@ def softmax(values: np.ndarray) -> np.ndarray:
 # -- the vector
 def prototype(photos: Sequence[np.ndarray], special: Sequence[np.ndarray]) -> np.ndarray:
     """(d,) mean direction of the subject's regions; they are chosen again by their likeness to it."""
-    vector = unit(subject_mean(photos, special))
+    vector = unit(subject_means(photos, special).mean(0))
     for _ in range(ROUNDS):
-        vector = unit(subject_mean(photos, [p @ vector + s for p, s in zip(photos, special, strict=True)]))
+        vector = unit(subject_means(photos, [p @ vector + s for p, s in zip(photos, special, strict=True)]).mean(0))
     return vector
 
 
-def discriminant(photos: Sequence[np.ndarray], special: Sequence[np.ndarray], rivals: Sequence[np.ndarray], bank: Bank) -> np.ndarray:
-    """(d,) unit vector: linear discriminant of the subject's mean against what is nearest to it in the bank and in rivals' photos.
-    Whitening by those alone, not by everyday photos, is what tells one dog from another."""
-    vector = prototype(photos, special)
+def discriminants(photos: Photos) -> np.ndarray:
+    """(1 + photos, d) unit rows: the linear discriminant of the subject's mean against what looks most like it, and the same with each
+    taught photo left out. Whitening by the near ones alone, not by everyday photos, is what tells one dog from another."""
+    vector = prototype(photos.taught, photos.special)
     for _ in range(ROUNDS):
-        mean = subject_mean(photos, [p @ vector for p in photos])
-        vector = unit(lda(mean, *hard_negatives(vector, rivals, bank)))
-    return vector
+        means = subject_means(photos.taught, [p @ vector for p in photos.taught])
+        vectors = lda(np.vstack([means.mean(0), left_out_means(means)]), *hard_negatives(vector, photos))
+        vector = vectors[0]
+    return vectors
 
 
-def hard_negatives(vector: np.ndarray, rivals: Sequence[np.ndarray], bank: Bank) -> tuple[np.ndarray, np.ndarray]:
+def left_out_means(means: np.ndarray) -> np.ndarray:
+    """(n, d) -> (n, d): the mean of all rows but each; nothing for a single row."""
+    return (means.sum(0) - means) / (len(means) - 1) if len(means) > 1 else means[:0]
+
+
+def hard_negatives(vector: np.ndarray, photos: Photos) -> tuple[np.ndarray, np.ndarray]:
     """Regions (m, d) that score highest, and their weights (m,), which sum to 1."""
-    near = bank.vectors[top(bank.vectors @ vector, HARD_REGIONS)]
-    if not rivals:
-        return near, np.full(len(near), 1 / len(near))
-    theirs = np.vstack([r[top(r @ vector, RIVAL_REGIONS)] for r in rivals])
-    weights = np.r_[np.full(len(near), (1 - RIVAL_SHARE) / len(near)), np.full(len(theirs), RIVAL_SHARE / len(theirs))]
-    return np.vstack([near, theirs]), weights
+    parts = [photos.bank.vectors[top(photos.bank.vectors @ vector, HARD_REGIONS)]]
+    weights = [np.full(len(parts[0]), 1 / len(parts[0]))]
+    for others, share in (
+        (photos.rivals, RIVAL_SHARE),
+        (photos.surroundings, SURROUNDINGS_SHARE),
+        (photos.corrections, CORRECTION_SHARE),
+    ):
+        if others:
+            parts.append(np.vstack([other[top(other @ vector, PHOTO_REGIONS)] for other in others]))
+            weights = [*(w * (1 - share) for w in weights), np.full(len(parts[-1]), share / len(parts[-1]))]
+    return np.vstack(parts), np.concatenate(weights).astype(np.float32)
 
 
-def lda(mean: np.ndarray, negatives: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Ridge linear discriminant: (covariance + ridge)^-1 (mean - negatives' mean)."""
+def lda(means: np.ndarray, negatives: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Ridge linear discriminants (k, d) of means (k, d), unit rows: (covariance + ridge)^-1 (mean - negatives' mean)."""
     centre = weights @ negatives
     centred = (negatives - centre) * np.sqrt(weights)[:, None]
     covariance = centred.T @ centred
     covariance[np.diag_indices_from(covariance)] += RIDGE * np.trace(covariance) / len(covariance) + 1e-9
-    return np.linalg.solve(covariance, mean - centre)
+    found = np.linalg.solve(covariance, (means - centre).T).T
+    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
 
 
 def top(scores: np.ndarray, count: int) -> np.ndarray:
@@ -178,34 +223,23 @@ def unit(vector: np.ndarray) -> np.ndarray:
 
 
 # -- how sure a score is
-def bank_scores(bank: Bank, vector: np.ndarray) -> tuple[float, float]:
-    """Mean and deviation of the bank photos' best scores."""
-    best = bank.best(bank.vectors @ vector)
-    return float(best.mean()), float(best.std()) + 1e-6
+def bank_scores(bank: Bank, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation, (k,) each, of the bank photos' best scores under k vectors."""
+    best = bank.best(bank.vectors @ vectors.T)
+    return best.mean(0), best.std(0) + 1e-6
 
 
-def expected_score(photos: Sequence[np.ndarray], special: Sequence[np.ndarray], rivals: Sequence[np.ndarray], bank: Bank) -> float:
-    """What an unseen photo of the subject scores, in deviations above the bank's mean: each photo by a head of the others."""
-    if len(photos) == 1:
-        return ONE_PHOTO_SHARE * _score(photos[0], discriminant(photos, special, rivals, bank), bank)
-    left_out = range(min(len(photos), FOLDS))
-    return float(np.mean([_left_out(photos, special, rivals, bank, index) for index in left_out]))
-
-
-def _left_out(photos: Sequence[np.ndarray], special: Sequence[np.ndarray], rivals: Sequence[np.ndarray], bank: Bank, index: int) -> float:
-    others = [i for i in range(len(photos)) if i != index]
-    vector = discriminant([photos[i] for i in others], [special[i] for i in others], rivals, bank)
-    return _score(photos[index], vector, bank)
-
-
-def _score(photo: np.ndarray, vector: np.ndarray, bank: Bank) -> float:
-    mean, deviation = bank_scores(bank, vector)
-    return (float((photo @ vector).max()) - mean) / deviation
-
-
-def decision_point(expected: float) -> float:
+def decision_point(photos: Photos, vectors: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> float:
     """Where the head says yes, in deviations above the bank's mean."""
-    return max(FLOOR_DEVIATIONS, SURE_SHARE * expected)
+    return max(FLOOR_DEVIATIONS, SURE_SHARE * expected_score(photos.taught, vectors, mean, deviation))
+
+
+def expected_score(taught: Sequence[np.ndarray], vectors: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> float:
+    """What an unseen photo of the subject scores, in deviations above the bank's mean: each photo by the vector of the others."""
+    if len(taught) == 1:
+        return ONE_PHOTO_SHARE * float((taught[0] @ vectors[0]).max() - mean[0]) / float(deviation[0])
+    best = np.array([float((photo @ vector).max()) for photo, vector in zip(taught, vectors[1:], strict=True)])
+    return float(((best - mean[1:]) / deviation[1:]).mean())
 
 
 def corrected(head: LinearHead, wrong: Sequence[np.ndarray]) -> LinearHead:

@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from .drawn import drawn_picture
 from .windows import Box
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 LEVELS = 16  # of a number: two fit in a byte; directions stay within 8 degrees (cosine 0.99)
 REGIONS_PER_PHOTO = 24
+DRAWN_PICTURES = 48  # a head that never met any takes drawings, screens and patterns for each other: they are all unlike photos
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
@@ -141,18 +143,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--encoder", default="embedded")
     parser.add_argument("--regions", type=int, default=REGIONS_PER_PHOTO, help="kept of each photo")
+    parser.add_argument("--drawn", type=int, default=DRAWN_PICTURES, help="pictures that no camera took, beside the photos")
     parser.add_argument("--every", action="store_true", help="use the held-out half of the photos too")
     parser.add_argument("--out", type=Path, help="default: where the encoder will look for it")
     given = parser.parse_args(arguments)
     encoder, paths = load_encoder(given.encoder), photos_in(given.folders, given.every)
-    photos = [kept_regions(encoder, path, given.regions) for path in tqdm(paths, desc="seeing")]
+    photos = [kept_regions(encoder, read_photo(path), given.regions) for path in tqdm(paths, desc="seeing")]
+    photos += [kept_regions(encoder, drawn_picture(n), given.regions) for n in tqdm(range(given.drawn), desc="drawing")]
     out = given.out or bank_path(encoder.fingerprint)
-    save_bank(photos, encoder.fingerprint, out, {"photos": str(len(photos)), "folders": json.dumps([f.name for f in given.folders])})
+    facts = {"photos": str(len(paths)), "drawn": str(given.drawn), "folders": json.dumps([f.name for f in given.folders])}
+    save_bank(photos, encoder.fingerprint, out, facts)
     print(f"{out}: {len(photos)} photos, {sum(map(len, photos))} regions, {out.stat().st_size / 1e6:.1f} MB")
 
 
-def kept_regions(encoder: Encoder, path: Path, keep: int) -> np.ndarray:
-    vectors, boxes = encoder.see(read_photo(path))
+def kept_regions(encoder: Encoder, image: Image.Image, keep: int) -> np.ndarray:
+    vectors, boxes = encoder.see(image)
     return thinned(vectors.astype(np.float32), boxes, keep)
 
 

@@ -65,3 +65,33 @@ def test_a_photo_that_was_corrected_is_not_named_again(world):
     photos, lookalike = [world.photo(subject) for _ in range(4)], world.photo(subject, at=2)
     assert fires(fit_views(photos, [], [], world.bank), lookalike)
     assert not fires(fit_views(photos, [], [lookalike], world.bank), lookalike)
+
+
+def test_what_is_around_the_subject_in_every_taught_photo_is_not_the_subject(world):
+    """All photos are taken in one room, which fills most of each."""
+    subject, room = world.subject(), world.subject()
+
+    def in_room(there: bool) -> Views:
+        photo = world.photo(subject if there else None, at=4)
+        rows = photo.vectors.copy()
+        for at in (0, 1, 8, 9, 10, 11):
+            rows[at] = unit(room + 0.9 * unit(world.random.standard_normal(WIDTH)))
+        return Views(rows, BOXES)
+
+    fit = fit_views([in_room(True) for _ in range(4)], [], [], world.bank)
+    assert fit.boxes == [BOXES[4]] * 4
+    assert sum(fires(fit, in_room(True)) for _ in range(20)) >= 16
+    assert not any(fires(fit, in_room(False)) for _ in range(50))
+
+
+def test_corrections_leave_the_subject_itself_recognised(world):
+    subject = world.subject()
+    twin = unit(subject + 0.6 * unit(world.random.standard_normal(WIDTH)))
+    photos = [world.photo(subject) for _ in range(4)]
+    before = fit_views(photos, [], [], world.bank)
+    wrong = [photo for photo in (world.photo(twin) for _ in range(20)) if fires(before, photo)]
+    assert len(wrong) >= 5
+    fit = fit_views(photos, [], wrong, world.bank)
+    assert not any(fires(fit, photo) for photo in wrong)
+    assert sum(fires(fit, world.photo(subject)) for _ in range(20)) >= 14
+    assert sum(fires(fit, world.photo(twin)) for _ in range(20)) <= 3

@@ -1,0 +1,90 @@
+"""`myvlm eval recognition` on a small folder, with the real encoder and heads."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from bot.looking import looking
+from myvlm_engine.concept_evaluation import matched_by
+from myvlm_engine.evaluation import CantMeasure, eval_recognition
+from myvlm_engine.messages import Head, Sight, pack
+from myvlm_engine.recognition.negatives import Bank
+from myvlm_engine.recognition_eval import Evaluated, Seen
+from myvlm_engine.recognition_trials import distractors, reliability, worst
+
+EVERYBODY = frozenset({"flag", "disc"})
+
+
+def seen(scores: dict[str, float], subject: str | None) -> Seen:
+    return Seen(Evaluated(Path("p.jpg"), subject, EVERYBODY - {subject}), scores)
+
+
+def test_reliability_counts_the_right_among_scores_of_a_range():
+    photos = [seen({"flag": 0.95, "disc": 0.6}, "flag"), seen({"flag": 0.6, "disc": 0.05}, "flag"), seen({"flag": 1.0}, None)]
+    assert reliability(photos) == {"0.5-0.7": {"right": 0.5, "scores": 2.0}, "0.9-1.0": {"right": 0.5, "scores": 2.0}}
+
+
+def test_the_worst_mistakes_are_told_first_then_the_closest_calls():
+    photos = [seen({"flag": 0.9, "disc": 0.4}, "disc"), seen({"flag": 0.2, "disc": 0.3}, None)]
+    told = worst(photos, 3)
+    assert [(a.name, a.present) for a in told] == [("flag", False), ("disc", True), ("disc", False)]
+
+
+def test_distractors_are_as_strict_as_real_heads_and_silent_on_most_photos():
+    random_ = np.random.default_rng(0)
+    rows = random_.standard_normal((600, 32)).astype(np.float32)
+    bank = Bank("eye", rows / np.linalg.norm(rows, axis=1, keepdims=True), np.repeat(np.arange(200), 3))
+    real = Head(encoder="eye", width=32, vectors=pack(rows[:1], "float32"), biases=[0.0], slope=0.8, offset=-8.0)
+    heads = distractors(bank, 150, [real])
+    assert len(heads) == 150 and {(h.slope, h.offset) for h in heads.values()} == {(0.8, -8.0)}
+    look = matched_by(looking)(heads)
+    other = random_.standard_normal((3, 32))
+    sight = Sight(encoder="eye", width=32, vectors=pack(other / np.linalg.norm(other, axis=1, keepdims=True)), boxes=[(0, 0, 1, 1)] * 3)
+    assert sum(m.score >= 0.5 for m in look([sight])) <= 3
+
+
+def thing(kind: str, seed: int) -> Image.Image:
+    rng = random.Random(f"{kind}{seed}")
+    image = Image.new("RGB", (320, 240), tuple(rng.randrange(90, 200) for _ in range(3)))
+    draw, left, top = ImageDraw.Draw(image), rng.randrange(20, 120), rng.randrange(10, 60)
+    if kind == "flag":
+        for stripe in range(6):
+            draw.rectangle((left, top + 25 * stripe, left + 170, top + 25 * stripe + 12), "crimson" if stripe % 2 else "gold")
+    else:
+        draw.ellipse((left, top, left + 160, top + 160), "navy")
+        for dot in range(9):
+            x, y = left + 45 + 30 * (dot % 3), top + 45 + 30 * (dot // 3)
+            draw.ellipse((x - 9, y - 9, x + 9, y + 9), "white")
+    return image
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("MYVLM_CACHE", str(tmp_path / "cache"))
+    for kind in sorted(EVERYBODY):
+        (tmp_path / "set/concepts" / kind).mkdir(parents=True)
+        for seed in range(6):
+            thing(kind, seed).save(tmp_path / f"set/concepts/{kind}/{seed}.jpg")
+    return tmp_path / "set"
+
+
+@pytest.mark.slow
+def test_a_folder_is_measured_with_more_concepts_and_with_corrections(folder, tmp_path):
+    eval_recognition(folder, scopes="1,2,30", corrections=2, json_path=tmp_path / "figures.json", looking=looking)
+    found = json.loads((tmp_path / "figures.json").read_text())
+    assert set(found) == {"recognition", "reliability", "scopes", "corrections"}
+    assert set(found["scopes"]) == {"1", "2", "30"} and found["scopes"]["2"]["recall"] == found["recognition"]["recall"]
+    assert found["scopes"]["30"]["match_ms"] > 0
+    assert found["corrections"]["same_photos"]["right"] == 1.0
+
+
+def test_people_are_measured_elsewhere(folder):
+    (folder / "concepts.json").write_text(json.dumps({"flag": {"kind": "person"}}))
+    with pytest.raises(CantMeasure, match="holds people"):
+        eval_recognition(folder, looking=looking)
