@@ -4,21 +4,48 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from concept_store.names import name_key
-from concept_store.records import Concept, Kind, Match, Scope, State
+from concept_store.records import Concept, ConceptId, Kind, Match, Regions, Scope, State
 from concept_store.store import ConceptStore
 from myvlm_engine.messages import AnswerReply, AnswerRequest, KnownConcept
 
 from .engine_client import Engine, EngineError
-from .names import DEFAULT_NOUNS
+from .names import DEFAULT_NOUNS, mentioned
 from .permissions import PEOPLE_SETTING
 from .photos import Photo
 from .sights import regions_of
 
+NOBODY = ConceptId("")
 AT_MOST = 4  # concepts in one answer, the engine's own limit
+LOOKED_AT = 12  # matches that are asked of the store: those named, those that are doubtful, and people who may be off
+EVERYBODY = 1000
+DOUBTS = 2  # questions "Is this …?" under one answer
+BALANCE_SETTING = "balance"  # of a guild in the store: one of BALANCES
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Probabilities from which somebody is named, and from which the bot asks instead."""
+
+    named_from: float
+    asked_from: float
+
+
+BALANCES = {"strict": Balance(0.8, 0.5), "normal": Balance(0.5, 0.25), "eager": Balance(0.2, 0.1)}  # named at odds of 4:1, 1:1, 1:4
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """One photo as it was seen: who is in it (surest first), and of whom the heads aren't sure."""
+
+    photo: Photo
+    scope: Scope
+    sights: tuple[Regions, ...]
+    certain: tuple[Match, ...]
+    doubtful: tuple[Match, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -30,6 +57,7 @@ class Recognised:
     score: float
     how: Literal["embedding", "substitution", "missing"]
     learning: bool
+    concept_id: ConceptId = NOBODY
 
 
 @dataclass(frozen=True)
@@ -37,6 +65,10 @@ class Answer:
     text: str
     question: str | None
     recognised: tuple[Recognised, ...]  # surest first
+    doubtful: tuple[Concept, ...] = ()  # not named; whether they are in it is asked
+    missed: tuple[str, ...] = ()  # asked about by name and not seen: then `text` is empty
+    others: tuple[Concept, ...] = ()  # known and not seen, the likeliest first
+    look: Look | None = field(default=None, compare=False, repr=False)
 
 
 class Answerer:
@@ -46,11 +78,60 @@ class Answerer:
 
     async def answer(self, photo: Photo, scope: Scope, question: str | None = None) -> Answer:
         """Errors: EngineError, EngineUnreachable, StoreError."""
+        return await self.said_of(await self.look(photo, scope), question)
+
+    async def look(self, photo: Photo, scope: Scope) -> Look:
+        """Errors: EngineError, EngineUnreachable, StoreError."""
         reply = await self.engine.see(photo.data)
-        sights = [regions_of(sight) for sight in reply.sights]
-        matches = await self._allowed(await self.store.match(scope, sights, at_most=AT_MOST, digest=photo.digest))
-        said = await self._said(photo, scope, question, matches)
-        return Answer(said.text, question, recognised(matches, said))
+        return await self.look_again(Look(photo, scope, tuple(regions_of(sight) for sight in reply.sights), ()))
+
+    async def look_again(self, look: Look) -> Look:
+        """What was seen, matched anew: heads and corrections may have changed."""
+        balance = await self.balance(look.scope)
+        found = await self.store.match(look.scope, look.sights, balance.asked_from, LOOKED_AT, look.photo.digest)
+        allowed = await self._allowed(found)
+        certain = [match for match in allowed if match.score >= balance.named_from][:AT_MOST]
+        doubtful = [match for match in allowed if match.score < balance.named_from][:DOUBTS]
+        return Look(look.photo, look.scope, look.sights, tuple(certain), tuple(doubtful))
+
+    async def find(self, look: Look, concept: Concept) -> Match | None:
+        """This one, however many others are in the photo; None below the doubtful."""
+        asked_from = (await self.balance(look.scope)).asked_from
+        found = await self.store.match(look.scope, look.sights, asked_from, EVERYBODY, look.photo.digest)
+        return next((match for match in await self._allowed(found) if match.concept.id == concept.id), None)
+
+    async def balance(self, scope: Scope) -> Balance:
+        chosen = await self.store.setting(scope.guild_id, BALANCE_SETTING) if scope.guild_id else None
+        return BALANCES.get(str(chosen), BALANCES["normal"])
+
+    async def said_of(self, look: Look, question: str | None) -> Answer:
+        """Whoever is asked about by name and isn't seen is said to be missed, without asking the model."""
+        missed = await self._missed(look, question)
+        said = None if missed else await self._said(look.photo, look.scope, question, look.certain)
+        return Answer(
+            text=said.text if said else "",
+            question=question,
+            recognised=recognised(look.certain, said),
+            doubtful=tuple(match.concept for match in look.doubtful),
+            missed=missed,
+            others=await self._others(look),
+            look=look,
+        )
+
+    async def _missed(self, look: Look, question: str | None) -> tuple[str, ...]:
+        if not question:
+            return ()
+        known = [concept for concept in await self.store.known(look.scope) if concept.has_head]
+        fired = {name_key(match.concept.name) for match in look.certain}
+        named = mentioned(question, [concept.name for concept in known])
+        return tuple(name for name in named if name_key(name) not in fired)
+
+    async def _others(self, look: Look) -> tuple[Concept, ...]:
+        seen = {match.concept.id for match in (*look.certain, *look.doubtful)}
+        known = {concept.id: concept for concept in await self.store.known(look.scope)}
+        likely = await self.store.neighbours(look.scope, look.sights, len(seen) + 25)
+        others = [known[one] for one in likely if one in known and one not in seen]
+        return tuple([one for one in others if one.kind is not Kind.PERSON or await self._allows(one)])
 
     async def _allowed(self, matches: Sequence[Match]) -> list[Match]:
         """People fire only while the operator and the server they were taught on both allow it."""
@@ -97,8 +178,8 @@ class Answerer:
         return base64.b64encode(embedding.data).decode() if embedding and embedding.finished else None
 
 
-def recognised(matches: Sequence[Match], reply: AnswerReply) -> tuple[Recognised, ...]:
-    how = {named.name: named.how for named in reply.named}
+def recognised(matches: Sequence[Match], reply: AnswerReply | None) -> tuple[Recognised, ...]:
+    how = {named.name: named.how for named in reply.named} if reply else {}
     return tuple(
         Recognised(
             name=match.concept.name,
@@ -106,6 +187,7 @@ def recognised(matches: Sequence[Match], reply: AnswerReply) -> tuple[Recognised
             score=match.score,
             how=how.get(match.concept.name, "missing"),
             learning=match.concept.state is not State.READY,
+            concept_id=match.concept.id,
         )
         for match in matches
     )

@@ -11,7 +11,7 @@ import json
 import os
 import uuid
 from collections.abc import Coroutine
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import discord
@@ -24,27 +24,34 @@ from concept_store.records import GuildId
 from concept_store.store import ConceptStore
 
 from .answering import Answerer
-from .commands import concepts, describe, people, privacy, teach
+from .commands import concepts, corrections, describe, people, privacy, server, teach, where
 from .config import Settings
 from .engine_client import Engine
+from .membership import Membership
 from .photos import PhotoLimits, PhotoReader
 from .progress import ProgressReplies
 from .responding import tell_error
-from .teaching import Teacher, TrainerLimits
-from .views import Button, Press
+from .teaching import EVERYWHERE, Teacher, TrainerLimits
+from .views import Also, Button, Press
 
 log = structlog.get_logger("myvlm.bot")
 
 TICK_S = 15.0  # how often broken-off leases and unsaid last words are looked for
-EVERYWHERE = GuildId(0)  # the store's settings are a guild's; this is none's
-LOOKING: tuple[Any, ...] = (describe.describe, describe.ask, describe.describe_message)
-COMMANDS: tuple[Any, ...] = (teach.teach, *LOOKING, concepts.concepts, people.people, privacy.privacy)
+MEMBERSHIP_H = 3.0  # how often it is looked at which servers were left
+
+LOOKING: tuple[Any, ...] = (describe.describe, describe.ask, describe.describe_message, where.where)
+COMMANDS: tuple[Any, ...] = (teach.teach, *LOOKING, concepts.concepts, people.people, server.server, privacy.privacy)
 PRESSED: dict[str, Press] = {
     "page": concepts.turn_page,
     "ask-forget": concepts.ask_to_forget,
     "forget": concepts.forget,
     "keep": concepts.keep,
     "try-again": concepts.try_again,
+    "right": corrections.right,
+    "is": corrections.is_there,
+    "not": corrections.is_not_there,
+    "why": where.why,
+    "undo": corrections.undo,
     "agree": people.agree,
     "decline": people.decline,
     "ask-delete": privacy.ask_to_delete,
@@ -86,6 +93,7 @@ class MyVlmBot(discord.Client):
         self.pressed = PRESSED
         self.progress = ProgressReplies(self, store, self.spawn, settings.teaching.progress_every_s)
         self.teacher = Teacher(store, engine, self.progress, self.spawn, _worker_name(), _limits(settings))
+        self.membership = Membership(store, timedelta(days=settings.privacy.left_server_days), lambda: datetime.now(UTC))
         self.scheduler = AsyncIOScheduler(timezone=UTC)
         self.tree = Tree(self)
         for command in COMMANDS:
@@ -94,14 +102,33 @@ class MyVlmBot(discord.Client):
 
     # -- life
     async def setup_hook(self) -> None:
-        self.add_dynamic_items(Button)
+        self.add_dynamic_items(Button, Also)
         await self._sync_commands()
         self.scheduler.start()
         self.scheduler.add_job(self._tick, "interval", seconds=self.tick_s, coalesce=True, misfire_grace_time=None)
+        self.scheduler.add_job(self._check_membership, "interval", hours=MEMBERSHIP_H, coalesce=True, misfire_grace_time=None)
         self.spawn(self._tick())
 
     async def on_ready(self) -> None:
         log.info("ready", user=self.user and self.user.id, guilds=len(self.guilds))
+
+        await self._check_membership()
+
+    async def on_guild_remove(self, guild: discord.Guild) -> None:
+        """Left, removed or deleted; never because of an outage, which Discord tells differently."""
+        try:
+            await self.membership.left(GuildId(guild.id), self.application_id or 0)
+        except StoreError as error:
+            log.error("store_failed", error=str(error))
+
+    async def _check_membership(self) -> None:
+        """Servers that were left while the bot was offline, and those whose time of grace has passed."""
+        if not self.is_ready():
+            return  # which servers it is in isn't known yet
+        try:
+            await self.membership.check(self.application_id or 0, {guild.id for guild in self.guilds})
+        except StoreError as error:
+            log.error("store_failed", error=str(error))
 
     async def close(self) -> None:
         """Trainings are given back to the queue before the connection goes."""
@@ -132,6 +159,7 @@ class MyVlmBot(discord.Client):
                 await self.progress.announce(concept)
             await self.teacher.relearn_outdated()
             await self.teacher.wake()
+            await self.teacher.refit()
         except StoreError as error:
             log.error("store_failed", error=str(error))
 

@@ -79,6 +79,10 @@ class TeachingSettings(Section):
     progress_every_s: float = Field(default=2.0, gt=0, description="At most how often the progress message is edited, in seconds")
 
 
+class PrivacySettings(Section):
+    left_server_days: float = Field(default=7.0, ge=0, description="How long a server's concepts are kept after the bot has left it, in days")
+
+
 class PlaygroundSettings(Section):
     port: int = Field(default=0, ge=0, le=65535, description="The port of `myvlm try`; 0: any free one")
 
@@ -97,6 +101,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     photos: PhotoSettings = PhotoSettings()
     teaching: TeachingSettings = TeachingSettings()
+    privacy: PrivacySettings = PrivacySettings()
     playground: PlaygroundSettings = PlaygroundSettings()
     log: LogSettings = LogSettings()
 

@@ -37,6 +37,11 @@ RefusalCode = Literal[
     "gone",  # facts: nothing; the concept behind a button was forgotten
     "not_failed",  # facts: name
     "message_without_photo",
+    "photo_gone",
+    "teacher_said",  # facts: name, teacher_id
+    "not_yours_to_undo",  # facts: name, teacher_id
+    "nothing_to_undo",
+    "nobody_recognised",
 ]
 
 Fact = str | int | float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from .errors import Refusal
 
@@ -101,3 +102,28 @@ def suggested_nouns(kind: str | None, typed: str) -> list[str]:
     hits = sorted((noun for noun in known if typed in noun), key=lambda noun: not noun.startswith(typed))
     own = [typed] if typed and typed not in hits and len(typed) <= NOUN_LIMIT else []
     return (hits + own)[:25]
+
+
+UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")  # scripts without spaces between words
+
+
+def mentioned(text: str, names: Sequence[str]) -> list[str]:
+    """Those of the names that stand in the text as words of their own, compared without case. The longest name is found first and
+    used up, so that "Biscuit Junior" is no mention of "Biscuit"."""
+    left, found = " ".join(text.casefold().split()), []
+    for name in sorted(names, key=len, reverse=True):
+        pattern = _as_words(name.casefold())
+        if pattern.search(left):
+            found.append(name)
+            left = pattern.sub("\n", left)
+    return found
+
+
+def _as_words(name: str) -> re.Pattern[str]:
+    before = "" if _unspaced(name[:1]) else r"(?<!\w)"
+    after = "" if _unspaced(name[-1:]) else r"(?!\w)"
+    return re.compile(before + re.escape(name) + after)
+
+
+def _unspaced(letter: str) -> bool:
+    return unicodedata.name(letter, "").startswith(UNSPACED)

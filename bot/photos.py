@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
@@ -101,6 +101,10 @@ class PhotoReader:
             if await asyncio.to_thread(is_heavy, data):
                 return await self._in_a_process_of_its_own(data, which)
             return await asyncio.to_thread(read_photo, data, self.limits, which)
+
+    async def again(self, data: bytes, digest: str) -> Photo:
+        """A Photo of ours that came back from Discord: its bytes and the digest it had, nothing encoded anew. Errors: Refusal."""
+        return replace(await self.read(data), data=data, digest=digest)
 
     async def _in_a_process_of_its_own(self, data: bytes, which: int) -> Photo:
         """What decoding takes is given back to the machine when that process ends; so is the machine, if it was too much."""

@@ -12,12 +12,13 @@ from datetime import datetime
 from typing import get_args
 
 from concept_store.errors import NameTaken, NotFound, StoreError, TooManyConcepts
-from concept_store.records import Concept, Kept, Kind, State
+from concept_store.records import Concept, Kept, Kind, Match, State
 from myvlm_engine.messages import ErrorCode
 
 from .answering import Answer, Recognised
 from .engine_client import EngineError, EngineUnreachable
 from .errors import Refusal, RefusalCode
+from .explaining import Reason
 from .photos import Photo
 from .teaching import LOST, Progress
 
@@ -47,7 +48,9 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
     ),
     "broken_picture": lambda f: f"{_which(f)} is damaged or was cut off on the way. Open it on your device, save it again and send that.",
     "unsupported_format": lambda f: f"{_which(f)} is {f['found']}, which I can't read. Save it as JPEG or PNG and send that.",
-    "download_failed": lambda f: f"Discord didn't hand me {_which(f)[0].lower()}{_which(f)[1:]}. Nothing was changed; please send it again.",
+    "download_failed": lambda f: (
+        f"Discord didn't hand me {_which(f)[0].lower()}{_which(f)[1:]}. Nothing was changed; please send it again."
+    ),
     "same_photo": lambda f: (
         f"All {f['photos']} photos are the same picture, and from one view I learn badly. Send 3–5 **different** photos: other sides, "
         "places and light. If you have just one, send it once."
@@ -61,11 +64,15 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
     "name_invisible": lambda f: "That name has invisible or piled-up characters in it. Type it again by hand, without pasting.",
     "name_lines": lambda f: "A name is a single line of visible characters. Type it again without line breaks.",
     "name_without_letters": lambda f: "A name needs at least one letter or digit, so that I can say it. Add one.",
-    "noun_not_a_word": lambda f: f"{code(f['found'])} isn't a word for a kind of thing. Write one like `dog`, `cat` or `mug` at `what`, or leave it out.",
+    "noun_not_a_word": lambda f: (
+        f"{code(f['found'])} isn't a word for a kind of thing. Write one like `dog`, `cat` or `mug` at `what`, or leave it out."
+    ),
     "question_empty": lambda f: "There is no question. Ask something like `what is Biscuit doing?`",
     "question_too_long": lambda f: f"That question has {f['length']} characters; up to {f['limit']} fit. Ask it in fewer words.",
     "people_off": lambda f: "People are off on this server: I learn pets and things only. Choose `pet` or `object` at `kind`.",
-    "people_off_here": lambda f: "People are off on this server: I learn pets and things only. Whoever manages it can change that: run `/people allow`.",
+    "people_off_here": lambda f: (
+        "People are off on this server: I learn pets and things only. Whoever manages it can change that: run `/people allow`."
+    ),
     "people_need_server": lambda f: "I learn people on a server only, where they can agree to it themselves. Run the command there.",
     "member_missing": lambda f: "Whose face is it? Choose the member at `member`; I ask them before I look at any photo.",
     "only_managers": lambda f: "Only whoever manages this server can change that. Ask somebody with the permission **Manage Server**.",
@@ -74,28 +81,57 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
     "unknown_concept": lambda f: f"I don't know anyone or anything called {code(f['name'])} here. `/concepts list` shows whom I know.",
     "gone": lambda f: "That one has been forgotten meanwhile. `/concepts list` shows whom I know.",
     "not_failed": lambda f: f"**{f['name']}** is learned or being learned already; there is nothing to try again.",
+    "photo_gone": lambda f: (
+        "The photo of that answer can't be fetched any more, so I can't look at it again. Run the command again with the photo."
+    ),
+    "teacher_said": lambda f: (
+        f"Whoever taught **{f['name']}** (<@{f['teacher_id']}>) has already said how it is in this photo. Ask them if you see it differently."
+    ),
+    "not_yours_to_undo": lambda f: (
+        f"A correction is taken back by whoever made it, or by <@{f['teacher_id']}>, who taught **{f['name']}**. Ask one of them."
+    ),
+    "nothing_to_undo": lambda f: "That correction was taken back already. Look at the photo again with `/describe`.",
+    "nobody_recognised": lambda f: (
+        "I recognise nobody in this photo any more, so there is nothing to confirm. Look at it again with `/describe`."
+    ),
     "message_without_photo": lambda f: "There is no photo in that message. Choose one with a picture attached, or use `/describe`.",
 }
 
 ENGINE_ERRORS: dict[ErrorCode, Callable[[Facts], str]] = {
     "not_a_picture": lambda f: "I couldn't open that picture after all. Save it as JPEG or PNG and send it again.",
     "no_photos": lambda f: "There was no photo to look at. Send at least one; 3–5 different ones work best.",
-    "too_many_concepts": lambda f: "There are more than four known faces and things in that photo. Crop it to the ones you mean and try again.",
+    "too_many_concepts": lambda f: (
+        "There are more than four known faces and things in that photo. Crop it to the ones you mean and try again."
+    ),
     "busy": lambda f: "I'm busy with other photos right now. Try again in a minute.",
-    "other_encoder": lambda f: "My recognition was changed a moment ago. Try again; if it stays so, have the concept learned again by its teacher.",
-    "other_vlm": lambda f: "My language model was changed a moment ago. Try again; if it stays so, have the concept learned again by its teacher.",
+    "other_encoder": lambda f: (
+        "My recognition was changed a moment ago. Try again; if it stays so, have the concept learned again by its teacher."
+    ),
+    "other_vlm": lambda f: (
+        "My language model was changed a moment ago. Try again; if it stays so, have the concept learned again by its teacher."
+    ),
     "no_face": lambda f: "I found no face in the photos. Send ones where the face is large, sharp and seen from the front.",
-    "several_faces": lambda f: "There are several faces and nothing tells me whose you mean. Send photos with this person alone, or several with different company.",
-    "people_off": lambda f: "I don't look at faces here, so I can't learn a person. Whoever runs the bot can switch it on: `engine.people = true`.",
-    "out_of_memory": lambda f: "That was too much for this machine's memory. Try with fewer or smaller photos, or tell whoever runs the bot.",
+    "several_faces": lambda f: (
+        "There are several faces and nothing tells me whose you mean. Send photos with this person alone, or several with different company."
+    ),
+    "people_off": lambda f: (
+        "I don't look at faces here, so I can't learn a person. Whoever runs the bot can switch it on: `engine.people = true`."
+    ),
+    "out_of_memory": lambda f: (
+        "That was too much for this machine's memory. Try with fewer or smaller photos, or tell whoever runs the bot."
+    ),
     "not_ready": lambda f: (
         "My models can't be loaded; whoever runs the bot finds the reason with `myvlm doctor`."
         if f.get("why")
         else "I'm still waking up: the models are being loaded. Try again in half a minute."
     ),
-    "not_allowed": lambda f: "The engine doesn't accept this bot's password. Whoever runs it must set the same `engine.token` on both sides.",
+    "not_allowed": lambda f: (
+        "The engine doesn't accept this bot's password. Whoever runs it must set the same `engine.token` on both sides."
+    ),
     "bad_request": lambda f: "Bot and engine don't understand each other. Whoever runs them should bring both to the same version.",
-    "internal": lambda f: "Something broke on my side; nothing of yours was lost. Try again, and tell whoever runs the bot if it happens twice.",
+    "internal": lambda f: (
+        "Something broke on my side; nothing of yours was lost. Try again, and tell whoever runs the bot if it happens twice."
+    ),
 }
 
 UNREACHABLE = "My eyes are away: the recognition service isn't running. Nothing was changed; try again in a minute."
@@ -176,7 +212,9 @@ def waiting(reason: str | None) -> str:
 
 def ready(concept: Concept) -> str:
     sample = f"\n> {quoted(concept.sample)}" if concept.sample else ""
-    return f"### {concept.name} is ready{sample}\n🎓 Learned from {photos(concept.photo_count)}. Try `/describe` with a photo I haven't seen."
+    return (
+        f"### {concept.name} is ready{sample}\n🎓 Learned from {photos(concept.photo_count)}. Try `/describe` with a photo I haven't seen."
+    )
 
 
 def failed(concept: Concept) -> str:
@@ -210,8 +248,79 @@ def bar(step: int, of: int) -> str:
 
 # -- answers
 def answer(answer: Answer) -> str:
-    asked = f"-# {quoted(answer.question)}\n" if answer.question else ""
-    return f"{asked}{quoted(answer.text)}\n{recognised(answer.recognised)}"
+    """The first line is the question where there was one: `question_in` reads it again."""
+    asked = f"{QUESTION}{quoted(answer.question)}\n" if answer.question else ""
+    return f"{asked}{quoted(spoken(answer))}\n{recognised(answer.recognised)}"
+
+
+QUESTION = "-# "
+
+
+def question_in(text: str) -> str | None:
+    """Of an answer's text: what was asked. A sentence can't begin like this, because `quoted` escapes the #."""
+    first = text.split("\n", 1)[0]
+    return unquoted(first.removeprefix(QUESTION)) if first.startswith(QUESTION) else None
+
+
+def spoken(answer: Answer) -> str:
+    return not_seen(answer) if answer.missed else answer.text
+
+
+def not_seen(answer: Answer) -> str:
+    """Of those asked about by name. Doubtful ones are said to be doubtful."""
+    doubtful = {concept.name for concept in answer.doubtful}
+    unsure = [name for name in answer.missed if name in doubtful]
+    missing = [name for name in answer.missed if name not in doubtful]
+    sentences = []
+    if missing:
+        sentences.append(f"I don't see {either(missing)} in this photo.")
+    if unsure:
+        sentences.append(f"I'm not sure whether {either(unsure)} is in this photo.")
+    return " ".join(sentences)
+
+
+def either(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def doubt(concept: Concept) -> str:
+    return f"🤔 Is this **{concept.name}**?"
+
+
+def corrected(concept: Concept, present: bool, user_id: int) -> str:
+    """Small print under the corrected answer; nobody is notified by it."""
+    there = "is in this photo" if present else "isn't in this photo"
+    return f"-# ✏️ <@{user_id}> said: **{concept.name}** {there}. I'll remember that."
+
+
+def undone(concept: Concept) -> str:
+    return f"-# ↩ What was said about **{concept.name}** is taken back."
+
+
+def where(concept: Concept, found: Match | None, certain: bool) -> str:
+    if found is None:
+        return f"I don't see {concept.name} in this photo."
+    if found.box is None:
+        return f"**{concept.name}** is in this photo because somebody told me so; where, I can't tell."
+    if not certain:
+        return f"Perhaps **{concept.name}** is here: I'm only {percent(found.score)} sure."
+    return f"**{concept.name}** is here, {percent(found.score)} sure."
+
+
+def why(square: str, reason: Reason) -> str:
+    if reason.box is None:
+        return f"**{reason.name}**: somebody told me that it is in this photo."
+    alike = f" It looks most like photo {reason.number} of the {reason.of} I was taught with." if reason.number else ""
+    return f"{square} **{reason.name}**, {percent(reason.score)} sure, because of what is in the frame.{alike}"
+
+
+NO_REASON = "I recognised nobody here, so there is nothing to explain."
+
+
+def confirmed(names: Sequence[str]) -> str:
+    return (
+        f"Thank you. I'll remember that {' and '.join(f'**{name}**' for name in names)} {'is' if len(names) == 1 else 'are'} in this photo."
+    )
 
 
 def recognised(seen: Sequence[Recognised]) -> str:
@@ -312,7 +421,9 @@ def consent_declined(member_id: int) -> str:
 
 
 def withdrawn(number: int) -> str:
-    forgot = f"{counted(number, 'concept')} that showed you, with all photos and vectors, deleted." if number else "There was nothing to delete."
+    forgot = (
+        f"{counted(number, 'concept')} that showed you, with all photos and vectors, deleted." if number else "There was nothing to delete."
+    )
     return f"You are not recognised here any more. {forgot} Whoever wants to teach me your face must ask you again."
 
 
@@ -388,3 +499,21 @@ def quoted(text: str | None) -> str:
     flat = " ".join((text or "").split())[:TEXT_LIMIT]
     flat = re.sub(r"([\\*_~`|>\[\]#<])", r"\\\1", flat)
     return flat.replace("@", "@\u200b").replace("://", ":\u200b//")
+
+
+def unquoted(text: str) -> str:
+    """What `quoted` was given, on one line."""
+    plain = text.replace("@\u200b", "@").replace(":\u200b//", "://")
+    return re.sub(r"\\([\\*_~`|>\[\]#<])", r"\1", plain)
+
+
+# -- servers
+BALANCE_WORDS = {
+    "strict": "strict: I name somebody only when I'm very sure, and ask more often",
+    "normal": "normal: I name somebody when it is more likely than not",
+    "eager": "eager: I name somebody early, and am wrong more often",
+}
+
+
+def balance(chosen: str) -> str:
+    return f"On this server I am now {BALANCE_WORDS[chosen]}."

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import structlog
 
 from concept_store.errors import LeaseLost, NotFound, StoreError
-from concept_store.records import Announce, Claim, Concept, ConceptId, Embedding, Photo, Regions, Scope
+from concept_store.records import Announce, Claim, Concept, ConceptId, Embedding, GuildId, Photo, Regions, Scope
 from concept_store.store import ConceptStore
 from myvlm_engine.messages import FitRequest, HealthReply, Sight, TaughtPhoto, TeachEvent, TeachRequest
 
@@ -31,6 +31,8 @@ Stage = Literal["queued", "seeing", "usable", "learning", "waiting", "ready", "f
 PASSING = ("busy", "not_ready", "other_encoder", "other_vlm")  # codes that go away by waiting or by asking again
 LOST = "lost"  # tried as often as is allowed, and broken off each time
 HARD_NEGATIVES = 8  # neighbours whose photos a new head learns not to fire on
+EVERYWHERE = GuildId(0)  # the store's settings are a guild's; this is none's
+REFITS = "refits"  # a setting of EVERYWHERE: concepts whose heads have yet to learn from corrections
 NOWHERE = Announce(channel_id=0, message_id=None)  # of a training nobody waits for: no last word is said
 REFITTED = 4  # neighbours that learn not to fire on the new concept; each costs the engine up to two seconds
 
@@ -96,6 +98,7 @@ class Teacher:
         self._pause_s = limits.first_pause_s
         self.paused: str | None = None  # why nothing is begun at the moment ("unreachable" or an engine's code)
         self._learning = asyncio.Lock()  # the engine learns one embedding at a time
+        self._refitting = asyncio.Lock()
         self._line: list[ConceptId] = []  # fitted, waiting to learn or learning
         self._broken_off: Counter[ConceptId] = Counter()
 
@@ -287,13 +290,42 @@ class Teacher:
             if other_id == concept.id:
                 continue
             try:
-                other = await self.store.concept(other_id)
-                known = await self.store.regions(other_id, seen[0].encoder)
-                if known:
-                    reply = await self.engine.fit(await self._fit_request(other, known))
-                    await self.store.refit_head(other_id, head_of(reply.head))
+                await self._refit(other_id, seen[0].encoder)
             except (NotFound, EngineError) as error:
                 log.info("not_refitted", concept=other_id, error=str(error))
+
+    async def _refit(self, concept_id: ConceptId, encoder: str) -> None:
+        """Its head anew, with all that was said meanwhile. Does nothing while it has none. Errors: NotFound, EngineError."""
+        concept = await self.store.concept(concept_id)
+        known = await self.store.regions(concept_id, encoder)
+        if known and await self.store.head(concept_id, encoder) is not None:
+            reply = await self.engine.fit(await self._fit_request(concept, known))
+            await self.store.refit_head(concept_id, head_of(reply.head))
+
+    async def refit(self, *corrected: ConceptId) -> None:
+        """Heads learn what members said of answers. The list of those that wait is kept in the store, so that nothing that was said
+        is lost with a process or an engine."""
+        async with self._refitting:
+            waiting = list(dict.fromkeys([*await self.store.setting(EVERYWHERE, REFITS, []), *corrected]))
+            if not waiting:
+                return
+            await self.store.set_setting(EVERYWHERE, REFITS, waiting)
+            left = [concept_id for concept_id in waiting if not await self._refitted(ConceptId(concept_id))]
+            await self.store.set_setting(EVERYWHERE, REFITS, left or None)
+
+    async def _refitted(self, concept_id: ConceptId) -> bool:
+        """False: to be tried again later."""
+        try:
+            kind = (await self.store.concept(concept_id)).kind
+            await self._refit(concept_id, encoder_for(kind, (await self._ready_health()).encoders))
+        except EngineUnreachable:
+            return False
+        except EngineError as error:
+            log.info("not_refitted", concept=concept_id, error=error.code)
+            return error.code not in PASSING
+        except NotFound:
+            log.info("not_refitted", concept=concept_id, error="forgotten")
+        return True
 
     @asynccontextmanager
     async def _turn(self, concept: Concept) -> AsyncIterator[None]:
@@ -356,4 +388,3 @@ def agreed_noun(kind: str, hints: Counter[str], photos: int) -> str:
 
 def scope_of(concept: Concept) -> Scope:
     return Scope(concept.owner_id, concept.guild_id)
-

@@ -14,12 +14,17 @@ from typing import Any
 import discord
 from discord import ui
 
-from concept_store.records import Concept, State, UserId
+from concept_store.records import Concept, ConceptId, State, UserId
 
 from . import replies
+from .answering import Answer
+from .drawing import SQUARES
 from .errors import Refusal
+from .explaining import Reason
+from .marks import Mark
 from .responding import answering
 
+OPTIONS = 25  # of a select, Discord's limit
 PAGE = 8  # concepts on a page: three components each of the 40 a message may have, and one file each of the 10
 BLUE, GREEN, RED, GREY = (discord.Colour(value) for value in (0x5865F2, 0x3BA55D, 0xD83C3E, 0x80848E))
 COLOURS = {"ready": GREEN, "failed": RED, "waiting": GREY}
@@ -72,10 +77,58 @@ def teaching(text: str, stage: str, thumbnail: bytes | None, buttons: Sequence[B
 
 
 # -- answers
-def answered(text: str, spoken: str, photo: bytes) -> Message:
-    """The photo and what was said of it; the sentence is the photo's alt text too."""
-    gallery = _gallery(["photo.jpg"], replies.alt_text(spoken))
-    return Message(layout(gallery, ui.TextDisplay(text), colour=BLUE), (("photo.jpg", photo),))
+def answered(answer: Answer, asker: UserId, hidden: bool, note: str = "", undo: ConceptId | None = None) -> Message:
+    """The photo and what was said of it (its alt text too), and what members can say to that. `hidden`: only the asker sees it;
+    what everybody sees offers no private concept's name. `note`, `undo`: of a correction just made."""
+    assert answer.look is not None
+    photo = answer.look.photo
+    mark = Mark(asker, photo.digest)
+    gallery = _gallery(["photo.jpg"], replies.alt_text(replies.spoken(answer)))
+    text = "\n".join(filter(None, (replies.answer(answer), note)))
+    rows = [*_doubts(answer, mark), *_opinions(answer, mark, undo), *_also(answer, mark, hidden)]
+    return Message(layout(gallery, ui.TextDisplay(text), *rows, colour=BLUE), (("photo.jpg", photo.data),))
+
+
+def explained(reasons: Sequence[Reason], drawn: bytes) -> Message:
+    """The photo with a frame for each, and beside each sentence the taught photo."""
+    if not reasons:
+        return said(replies.NO_REASON)
+    gallery, pictures = _gallery(["why.jpg"], "The photo with frames"), [("why.jpg", drawn)]
+    items: list[Item] = []
+    for at, reason in enumerate(reasons):
+        words = replies.why(SQUARES[at % len(SQUARES)], reason)
+        if reason.thumbnail is None:
+            items.append(ui.TextDisplay(words))
+            continue
+        pictures.append((f"taught{at}.jpg", reason.thumbnail))
+        items.append(ui.Section(words, accessory=ui.Thumbnail(f"attachment://taught{at}.jpg", description=reason.name)))
+    return Message(layout(gallery, *items, colour=BLUE), tuple(pictures))
+
+
+def pictured(text: str, picture: bytes) -> Message:
+    return Message(layout(_gallery(["where.jpg"], text), ui.TextDisplay(text), colour=BLUE), (("where.jpg", picture),))
+
+
+def _doubts(answer: Answer, mark: Mark) -> list[Item]:
+    return [item for concept in answer.doubtful for item in _doubt(concept, mark.of(concept.id).packed)]
+
+
+def _doubt(concept: Concept, fact: str) -> list[Item]:
+    yes = Button("is", fact, 0, f"Yes, {concept.name}", discord.ButtonStyle.success)
+    return [ui.TextDisplay(replies.doubt(concept)), *_row(yes, Button("not", fact, 0, "No"))]
+
+
+def _opinions(answer: Answer, mark: Mark, undo: ConceptId | None) -> list[Item]:
+    wrong = [Button("not", mark.of(one.concept_id).packed, 0, f"✗ not {one.name}") for one in answer.recognised]
+    right = [Button("right", mark.packed, 0, "✓ right")] if wrong else []
+    back = [Button("undo", mark.of(undo).packed, 0, "↩ Undo")] if undo else []
+    reason = [Button("why", mark.packed, 0, "Why?")] if wrong else []
+    return [*_row(*right, *wrong), *_row(*reason, *back)]
+
+
+def _also(answer: Answer, mark: Mark, hidden: bool) -> list[Item]:
+    offered = [concept for concept in answer.others if hidden or not concept.private][:OPTIONS]
+    return [ui.ActionRow(Also(mark.packed, offered))] if offered else []  # type: ignore[type-var]
 
 
 # -- concepts
@@ -124,9 +177,7 @@ def privacy(text: str, asker: UserId, anything: bool) -> Message:
 
 
 def delete_question(text: str, asker: UserId) -> Message:
-    row = _row(
-        Button("delete", "", asker, "Delete everything for good", discord.ButtonStyle.danger), Button("keep-all", "", asker, "Keep")
-    )
+    row = _row(Button("delete", "", asker, "Delete everything for good", discord.ButtonStyle.danger), Button("keep-all", "", asker, "Keep"))
     return Message(layout(ui.TextDisplay(text), *row, colour=RED))
 
 
@@ -148,6 +199,25 @@ class Button(ui.DynamicItem[ui.Button[Any]], template=r"(?P<verb>[a-z-]+):(?P<ow
                 raise Refusal("not_your_button")
             press: Press = interaction.client.pressed[self.verb]
             await press(interaction, self.fact)
+
+
+class Also(ui.DynamicItem[ui.Select[Any]], template=r"also/(?P<fact>[0-9A-Za-z_-]*)"):
+    """ "➕ also in the photo …": the verb "also", with the chosen concept behind the fact."""
+
+    def __init__(self, fact: str, concepts: Sequence[Concept] = ()):
+        options = [discord.SelectOption(label=concept.name, value=concept.id) for concept in concepts]
+        super().__init__(ui.Select(custom_id=f"also/{fact}", placeholder="➕ also in the photo …", options=options))
+        self.fact = fact
+
+    @classmethod
+    async def from_custom_id(cls, interaction: Any, item: ui.Item[Any], match: re.Match[str], /) -> Also:
+        return cls(match["fact"])
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        async with answering(interaction):
+            data: Any = interaction.data
+            (chosen,) = data["values"]
+            await interaction.client.pressed["is"](interaction, self.fact + chosen)
 
 
 Press = Callable[[discord.Interaction[Any], str], Awaitable[None]]

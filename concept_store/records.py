@@ -159,6 +159,14 @@ class Correction:
 
 
 @dataclass(frozen=True)
+class Said:
+    """A correction without its vectors."""
+
+    present: bool
+    user_id: UserId | None  # who said so
+
+
+@dataclass(frozen=True)
 class Kept:
     """What is kept about one person, as owner or as subject, for /privacy."""
 

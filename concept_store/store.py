@@ -25,6 +25,7 @@ from .records import (
     Photo,
     PhotoId,
     Regions,
+    Said,
     Scope,
     UserId,
 )
@@ -73,6 +74,12 @@ class ConceptStore(Protocol):
         """Deletes all concepts taught there, private ones too, and the guild's settings and consents; returns how many concepts."""
 
     async def kept_about(self, user_id: UserId) -> Kept: ...
+
+    async def about(self, user_id: UserId) -> list[Concept]:
+        """All that the user owns or is shown by, in every guild, by name."""
+
+    async def guilds(self) -> list[GuildId]:
+        """Of which something is kept: concepts, settings or consents."""
 
     # -- photos and what encoders saw in them
     async def photos(self, concept_id: ConceptId) -> list[Photo]:
@@ -168,6 +175,12 @@ class ConceptStore(Protocol):
 
     async def corrections(self, concept_id: ConceptId, encoder: str) -> list[Correction]:
         """With what this encoder saw, oldest first; photos it hasn't seen are left out."""
+
+    async def said(self, concept_id: ConceptId, digest: str) -> Said | None:
+        """What was said of this concept and photo."""
+
+    async def remove_corrections(self, concept_id: ConceptId, digest: str | None = None) -> int:
+        """Of one photo, or all of the concept's; returns how many."""
 
     # -- guilds
     async def setting(self, guild_id: GuildId, key: str, default: Any = None) -> Any:

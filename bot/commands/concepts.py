@@ -157,4 +157,3 @@ async def shown(interaction: Interaction, concept: Concept) -> views.Message:
     store = interaction.client.store
     pictures = [photo.thumbnail for photo in await store.photos(concept.id)] if mine else [await store.thumbnail(concept.id)]
     return views.concept_page(concept, pictures, asker, mine, can_forget(concept, *who(interaction)))
-

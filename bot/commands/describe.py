@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import discord
@@ -9,8 +10,11 @@ from discord import app_commands
 
 from concept_store.records import GuildId, Scope, UserId
 
-from .. import replies, views
+from .. import views
+from ..answering import Answer, Look
+from ..drawing import boxed
 from ..errors import Refusal
+from ..explaining import reasons
 from ..names import clean_question
 from ..responding import answering, reply
 from .uploads import read_attachment, refuse_size
@@ -24,17 +28,19 @@ AT_MOST = 4  # photos of one message
 
 
 @app_commands.command(description="Describe a photo, with the names of those I know")
-@app_commands.describe(photo="The photo to describe", private="Only you see the answer")
-async def describe(interaction: Interaction, photo: discord.Attachment, private: bool = False) -> None:
+@app_commands.describe(
+    photo="The photo to describe", private="Only you see the answer", why="Also show what made me think so: the place and the taught photo"
+)
+async def describe(interaction: Interaction, photo: discord.Attachment, private: bool = False, why: bool = False) -> None:
     async with answering(interaction):
-        await look(interaction, photo, None, private)
+        await look_at(interaction, photo, None, private, why)
 
 
 @app_commands.command(description="Ask something about a photo")
 @app_commands.describe(question="What you want to know", photo="The photo it is about", private="Only you see the answer")
 async def ask(interaction: Interaction, question: str, photo: discord.Attachment, private: bool = False) -> None:
     async with answering(interaction):
-        await look(interaction, photo, clean_question(question), private)
+        await look_at(interaction, photo, clean_question(question), private)
 
 
 @app_commands.context_menu(name="Describe photos")
@@ -46,20 +52,32 @@ async def describe_message(interaction: Interaction, message: discord.Message) -
             raise Refusal("message_without_photo")
         await interaction.response.defer(thinking=True, ephemeral=True)
         for which, picture in enumerate(pictures, 1):
-            await reply(interaction, await described(interaction, picture, None, which if len(pictures) > 1 else 0))
+            answer = await answered(interaction, picture, None, which if len(pictures) > 1 else 0)
+            await reply(interaction, shown(interaction, answer, private=True))
 
 
-async def look(interaction: Interaction, photo: discord.Attachment, question: str | None, private: bool) -> None:
+async def look_at(interaction: Interaction, photo: discord.Attachment, question: str | None, private: bool, why: bool = False) -> None:
     refuse_size(photo.size, interaction.client.reader.limits.max_bytes, which=0)
     await interaction.response.defer(thinking=True, ephemeral=private)
-    await reply(interaction, await described(interaction, photo, question))
+    answer = await answered(interaction, photo, question)
+    await reply(interaction, shown(interaction, answer, private))
+    if why and answer.look:
+        await reply(interaction, await explained(interaction, answer.look))
 
 
-async def described(interaction: Interaction, attachment: discord.Attachment, question: str | None, which: int = 0) -> views.Message:
-    bot = interaction.client
-    photo = await read_attachment(bot.reader, attachment, which)
-    answer = await bot.answerer.answer(photo, scope_of(interaction), question)
-    return views.answered(replies.answer(answer), answer.text, photo.data)
+async def answered(interaction: Interaction, attachment: discord.Attachment, question: str | None, which: int = 0) -> Answer:
+    photo = await read_attachment(interaction.client.reader, attachment, which)
+    return await interaction.client.answerer.answer(photo, scope_of(interaction), question)
+
+
+def shown(interaction: Interaction, answer: Answer, private: bool) -> views.Message:
+    return views.answered(answer, UserId(interaction.user.id), hidden=private or interaction.guild_id is None)
+
+
+async def explained(interaction: Interaction, look: Look) -> views.Message:
+    found = await reasons(interaction.client.store, look)
+    drawn = await asyncio.to_thread(boxed, look.photo.data, [one.box for one in found])
+    return views.explained(found, drawn)
 
 
 def scope_of(interaction: discord.Interaction) -> Scope:

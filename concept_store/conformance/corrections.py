@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ..errors import NotFound, WrongFingerprint
+from ..records import Said
 from ..store import ConceptStore
-from .samples import ENCODER, NOWHERE, OTHER_ENCODER, Contract, create, same_regions, scope, seen
+from .samples import ANNA, BEN, ENCODER, NOWHERE, OTHER_ENCODER, Contract, create, same_regions, scope, seen
 
 
 class CorrectionsContract(Contract):
@@ -39,3 +40,18 @@ class CorrectionsContract(Contract):
         with pytest.raises(WrongFingerprint):
             await store.add_correction(made.id, [seen(0, encoder="")], True, "photo")
         assert await store.corrections(made.id, ENCODER) == []
+
+    async def test_who_said_what_is_known_and_can_be_taken_back(self, store: ConceptStore) -> None:
+        made = await create(store)
+        await store.add_correction(made.id, [seen(0)], True, "one", ANNA)
+        await store.add_correction(made.id, [seen(1)], False, "two")
+        await store.add_correction(made.id, [], False, "three", BEN)
+        assert await store.said(made.id, "one") == Said(True, ANNA)
+        assert await store.said(made.id, "two") == Said(False, None)
+        assert await store.said(made.id, "three") == Said(False, BEN)
+        assert await store.said(made.id, "four") is None
+        assert await store.remove_corrections(made.id, "one") == 1
+        assert await store.said(made.id, "one") is None
+        assert [one.digest for one in await store.corrections(made.id, ENCODER)] == ["two"]
+        assert await store.remove_corrections(made.id) == 2
+        assert await store.remove_corrections(made.id) == 0

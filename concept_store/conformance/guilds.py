@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ..records import Kind
+from ..records import GuildId, Kind
 from ..store import ConceptStore
 from .samples import ANNA, AWAY, BEN, CARA, HOME, Contract, create, names, scope
 
@@ -63,3 +63,20 @@ class GuildsContract(Contract):
         assert not await store.has_consent(ANNA, CARA, HOME)
         assert await store.has_consent(ANNA, BEN, AWAY)
         assert await store.withdraw_consent(ANNA, HOME) == 0
+
+    async def test_guilds_of_which_something_is_kept_are_known(self, store: ConceptStore) -> None:
+        assert await store.guilds() == []
+        await create(store, "Biscuit", guild_id=None)
+        await create(store, "Milo")
+        await store.set_setting(AWAY, "people", True)
+        assert await store.guilds() == [HOME, AWAY]
+        await store.give_consent(ANNA, BEN, GuildId(7))
+        await store.delete_guild(HOME)
+        assert await store.guilds() == [GuildId(7), AWAY]
+
+    async def test_all_that_is_about_a_person_is_found_wherever_it_was_taught(self, store: ConceptStore) -> None:
+        await create(store, "Own", guild_id=AWAY, private=True)
+        await create(store, "Shown", owner_id=BEN, kind=Kind.PERSON, subject_id=ANNA)
+        await create(store, "Ben's", owner_id=BEN)
+        assert names(await store.about(ANNA)) == ["Own", "Shown"]
+        assert names(await store.about(CARA)) == []

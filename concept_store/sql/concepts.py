@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, or_, select, union, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -84,6 +84,16 @@ class Concepts(Part):
             await connection.execute(delete(settings).where(settings.c.guild_id == guild_id))
             await connection.execute(delete(consents).where(consents.c.guild_id == guild_id))
             return await delete_concepts(connection, concepts.c.guild_id == guild_id)
+
+    async def about(self, user_id: UserId) -> list[Concept]:
+        chosen = select_concepts().where(about(user_id)).order_by(concepts.c.name_key, concepts.c.ticket)
+        async with self._db.read() as connection:
+            return [concept_of(row) for row in await connection.execute(chosen)]
+
+    async def guilds(self) -> list[GuildId]:
+        kept = [select(table.c.guild_id).where(table.c.guild_id.is_not(None)) for table in (concepts, settings, consents)]
+        async with self._db.read() as connection:
+            return sorted(GuildId(guild_id) for guild_id in await connection.scalars(union(*kept)))
 
     async def kept_about(self, user_id: UserId) -> Kept:
         theirs = about(user_id)

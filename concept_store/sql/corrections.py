@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, insert, select
 
-from ..records import ConceptId, Correction, Regions, UserId
+from ..records import ConceptId, Correction, Regions, Said, UserId
 from .part import Part, must_exist, next_number
 from .rows import regions_of, regions_values
 from .tables import correction_regions
@@ -39,3 +39,17 @@ class Corrections(Part):
         )
         async with self._db.read() as connection:
             return [Correction(row.digest, row.present, regions_of(row)) for row in await connection.execute(chosen)]
+
+    async def said(self, concept_id: ConceptId, digest: str) -> Said | None:
+        table = correction_table.c
+        chosen = select(table.present, table.user_id).where(table.concept_id == concept_id, table.digest == digest)
+        async with self._db.read() as connection:
+            row = (await connection.execute(chosen)).one_or_none()
+        return row and Said(row.present, None if row.user_id is None else UserId(row.user_id))
+
+    async def remove_corrections(self, concept_id: ConceptId, digest: str | None = None) -> int:
+        chosen = delete(correction_table).where(correction_table.c.concept_id == concept_id)
+        if digest is not None:
+            chosen = chosen.where(correction_table.c.digest == digest)
+        async with self._db.write() as connection:
+            return (await connection.execute(chosen)).rowcount

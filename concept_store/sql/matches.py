@@ -36,8 +36,7 @@ class Matches(Part):
             known = await self._heads(connection, scope)
             said = await corrections_of(connection, scope, digest)
         found = surest(await asyncio.to_thread(known.scores, sights)) if known else {}
-        found = {concept_id: one for concept_id, one in found.items() if one.score >= threshold}
-        return await self._matches(corrected(found, said), at_most)
+        return await self._matches(corrected(found, said, threshold), at_most)
 
     async def neighbours(self, scope: Scope, sights: Sequence[Regions], at_most: int = 8) -> list[ConceptId]:
         async with self._db.read() as connection:
@@ -83,10 +82,10 @@ def surest(scores: Sequence[tuple[ConceptId, Scored]]) -> dict[ConceptId, Found]
     return best
 
 
-def corrected(found: dict[ConceptId, Found], said: dict[ConceptId, bool]) -> dict[ConceptId, Found]:
-    """What a member has said of this very photo counts more than any head."""
+def corrected(found: dict[ConceptId, Found], said: dict[ConceptId, bool], threshold: float) -> dict[ConceptId, Found]:
+    """What a member has said of this very photo counts more than any head; where it is, the head still tells."""
     there = {concept_id: Found(1.0, one.box if (one := found.get(concept_id)) else None) for concept_id, present in said.items() if present}
-    return there | {concept_id: one for concept_id, one in found.items() if concept_id not in said}
+    return there | {concept_id: one for concept_id, one in found.items() if concept_id not in said and one.score >= threshold}
 
 
 def highest_scores(known: ScopeHeads, sights: Sequence[Regions]) -> dict[ConceptId, float]:

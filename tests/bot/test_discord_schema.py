@@ -66,7 +66,14 @@ async def a_busy_day(town) -> None:
     await alice.slash(channel, "teach", name="Milo", kind="pet", private=True, **uploads(GREEN))
     await alice.slash(channel, "teach", name="@here", kind="pet", **uploads(GREEN))
     await bob.slash(channel, "describe", photo=upload(RED, 9))
-    await bob.slash(channel, "ask", question="who?", photo=upload(RED, 9))
+    asked = await bob.slash(channel, "ask", question="who?", photo=upload(RED, 9))
+    await bob.slash(channel, "where", name="Biscuit", photo=upload(RED, 9))
+    await bob.slash(channel, "describe", photo=upload(RED, 9), why=True)
+    await bob.click(asked.response, label="Why?")
+    await bob.click(asked.response, label="✓ right")
+    await bob.click(asked.response, label="✗ not Biscuit")
+    await alice.click(asked.response, label="↩ Undo")
+    await bob.slash(channel, "server balance", balance="strict")
     await bob.slash(channel, "describe", photo=("a.txt", b"hello"))
     message = await bob.send(channel, "look", attachments=[upload(RED, 9), ("b.jpg", photo_of(GREEN))])
     await alice.context_menu(channel, "Describe photos", message)
@@ -115,11 +122,11 @@ async def test_no_message_may_ping_anybody_but_its_teacher(town, env):
 
 def test_the_commands_are_within_discords_limits(bot):
     commands = {command["name"]: command for command in (command.to_dict(bot.tree) for command in bot.tree.get_commands())}
-    assert set(commands) == {"teach", "describe", "ask", "Describe photos", "concepts", "people", "privacy"}
+    assert set(commands) == {"teach", "describe", "ask", "Describe photos", "concepts", "people", "server", "privacy", "where"}
     teach = [option["name"] for option in commands["teach"]["options"]]
     assert teach == ["name", "kind", *(f"photo{number}" for number in range(1, 11)), "what", "private", "member"]
     for name, command in commands.items():
-        assert command["contexts"] == ([0] if name == "people" else [0, 1, 2])  # people agree on servers only
+        assert command["contexts"] == ([0] if name in ("people", "server") else [0, 1, 2])  # what is a server's
         assert command["integration_types"] == [0, 1]
         for option in command.get("options", []):
             assert 1 <= len(option["description"]) <= 100

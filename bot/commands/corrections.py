@@ -1,0 +1,128 @@
+"""What members say to an answer: the buttons "right", "not …", "is …" (yes, and "also in the photo …") and "undo".
+
+The photo and the question are read from the message itself: only the photo's vectors are kept, and only with a correction. Of a
+person's photo not even these, because faces of people nobody asked may be in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import discord
+
+from concept_store.records import Concept, GuildId, Kind, Scope, UserId
+
+from .. import replies, views
+from ..answering import Look
+from ..errors import Refusal
+from ..marks import Mark
+from ..permissions import visible
+from ..photos import Photo
+from ..responding import replace, reply
+from .concepts import behind
+
+if TYPE_CHECKING:
+    from ..app import MyVlmBot
+
+    Interaction = discord.Interaction[MyVlmBot]
+
+
+async def right(interaction: Interaction, fact: str) -> None:
+    """Whoever was recognised, and may be used by who presses, is confirmed. The answer stays as it is."""
+    await interaction.response.defer()
+    look = await look_again(interaction, Mark.unpack(fact))
+    asker = UserId(interaction.user.id)
+    seen = [match.concept for match in look.certain if visible(match.concept, asker, interaction.guild_id)]
+    if not seen:
+        raise Refusal("nobody_recognised")
+    for concept in seen:
+        await keep(interaction, concept, look, present=True)
+    await reply(interaction, views.said(replies.confirmed([concept.name for concept in seen]), views.GREEN))
+    refit(interaction, *seen)
+
+
+async def is_there(interaction: Interaction, fact: str) -> None:
+    await correct(interaction, Mark.unpack(fact), present=True)
+
+
+async def is_not_there(interaction: Interaction, fact: str) -> None:
+    await correct(interaction, Mark.unpack(fact), present=False)
+
+
+async def correct(interaction: Interaction, mark: Mark, present: bool) -> None:
+    """The answer becomes the corrected one, at once; the head learns in the background."""
+    await interaction.response.defer()
+    concept = await behind(interaction, mark.concept_id)
+    look = await look_again(interaction, mark)
+    await keep(interaction, concept, look, present)
+    await answer_anew(interaction, mark, look, concept, replies.corrected(concept, present, interaction.user.id), undo=True)
+
+
+async def undo(interaction: Interaction, fact: str) -> None:
+    await interaction.response.defer()
+    mark = Mark.unpack(fact)
+    concept = await behind(interaction, mark.concept_id)
+    said = await interaction.client.store.said(concept.id, mark.digest)
+    if said is None:
+        raise Refusal("nothing_to_undo")
+    if interaction.user.id not in (said.user_id, concept.owner_id):
+        raise Refusal("not_yours_to_undo", name=concept.name, teacher_id=concept.owner_id)
+    look = await look_again(interaction, mark)
+    await interaction.client.store.remove_corrections(concept.id, mark.digest)
+    await answer_anew(interaction, mark, look, concept, replies.undone(concept), undo=False)
+
+
+# -- steps
+async def keep(interaction: Interaction, concept: Concept, look: Look, present: bool) -> None:
+    """What its teacher said of a photo, nobody else changes. Errors: Refusal teacher_said, NotFound."""
+    store, user, digest = interaction.client.store, UserId(interaction.user.id), look.photo.digest
+    said = await store.said(concept.id, digest)
+    if said and said.user_id == concept.owner_id != user and said.present != present:
+        raise Refusal("teacher_said", name=concept.name, teacher_id=concept.owner_id)
+    vectors = () if concept.kind is Kind.PERSON else look.sights
+    await store.add_correction(concept.id, vectors, present, digest, user)
+
+
+async def answer_anew(interaction: Interaction, mark: Mark, look: Look, concept: Concept, note: str, undo: bool) -> None:
+    refit(interaction, concept)
+    answerer = interaction.client.answerer
+    answer = await answerer.said_of(await answerer.look_again(look), question_of(interaction))
+    hidden = interaction.guild_id is None or bool(interaction.message and interaction.message.flags.ephemeral)
+    await replace(interaction, views.answered(answer, mark.asker, hidden, note, concept.id if undo else None))
+
+
+def refit(interaction: Interaction, *concepts: Concept) -> None:
+    bot = interaction.client
+    bot.spawn(bot.teacher.refit(*(concept.id for concept in concepts if concept.kind is not Kind.PERSON)))
+
+
+async def look_again(interaction: Interaction, mark: Mark) -> Look:
+    """The photo of the answer whose button was pressed, in the scope of whoever asked. Errors: Refusal photo_gone, EngineError."""
+    photo = await photo_of(interaction, mark.digest)
+    guild = GuildId(interaction.guild_id) if interaction.guild_id else None
+    return await interaction.client.answerer.look(photo, Scope(mark.asker, guild))
+
+
+async def photo_of(interaction: Interaction, digest: str) -> Photo:
+    """Errors: Refusal photo_gone."""
+    found = next((part for part in parts_of(interaction) if isinstance(part, discord.MediaGalleryComponent)), None)
+    if found is None or not found.items:
+        raise Refusal("photo_gone")
+    bot = interaction.client
+    try:
+        data = await bot.http.get_from_cdn(found.items[0].media.url)
+    except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+        raise Refusal("photo_gone") from error
+    return await bot.reader.again(data, digest)
+
+
+def question_of(interaction: Interaction) -> str | None:
+    found = next((part for part in parts_of(interaction) if isinstance(part, discord.TextDisplay)), None)
+    return replies.question_in(found.content) if found else None
+
+
+def parts_of(interaction: Interaction) -> Iterator[Any]:
+    for component in interaction.message.components if interaction.message else ():
+        yield from getattr(component, "children", [component])

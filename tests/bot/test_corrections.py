@@ -1,0 +1,211 @@
+"""What members say to an answer: it sticks, the answer changes, and who may say what."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import discord
+import pytest
+from bot_fakes import ENCODER, GREEN, RED, upload, uploads
+
+from bot.engine_client import EngineUnreachable
+from bot.marks import Mark
+from bot.replies import question_in, quoted, unquoted
+from concept_store.records import Scope
+
+
+async def teach(town, name="Biscuit", colour=RED, who=None, **more):
+    return await (who or town.alice).slash(town.channel, "teach", name=name, kind="pet", **uploads(colour), **more)
+
+
+async def describe(town, who=None, photo=None, **more):
+    return (await (who or town.bob).slash(town.channel, "describe", photo=photo or upload(RED, 9), **more)).response
+
+
+async def concept(town, name="Biscuit", who=None):
+    return await town.store.find(Scope((who or town.alice).id, town.guild.id), name)
+
+
+def labels(message):
+    return [button.label for row in components(message, 1) for button in row_of(row) if button.label]
+
+
+def components(message, kind):
+    return [part for box in message.components for part in box["components"] if part["type"] == kind]
+
+
+class Shown:
+    def __init__(self, data):
+        self.label = data.get("label")
+
+
+def row_of(row):
+    return [Shown(item) for item in row["components"]]
+
+
+async def test_a_wrong_name_is_taken_back_and_the_same_photo_never_gets_it_again(town, read):
+    await teach(town)
+    said = await describe(town)
+    assert labels(said) == ["✓ right", "✗ not Biscuit", "Why?"]
+    told = await town.bob.click(said, label="✗ not Biscuit")
+    assert "an animal on the grass." in read(told.response) and "isn't in this photo. I'll remember" in read(told.response)
+    (kept,) = await town.store.corrections((await concept(town)).id, ENCODER)
+    assert not kept.present
+    assert len(town.engine.fitted[-1].corrections) == 1
+    again = await describe(town, who=town.alice)
+    assert "an animal on the grass." in read(again) and "Biscuit recognised" not in read(again)
+
+
+async def test_a_missed_one_is_added_from_the_list_and_named_from_then_on(town, read):
+    await teach(town)
+    said = await describe(town, photo=upload(GREEN, 9))
+    biscuit = await concept(town)
+    told = await town.bob.select(said, [biscuit.id])
+    assert "Biscuit on the grass." in read(told.response) and "**Biscuit** is in this photo" in read(told.response)
+    assert len(town.engine.fitted[-1].positives) == 5
+    assert "Biscuit on the grass." in read(await describe(town, photo=upload(GREEN, 9)))
+
+
+async def test_right_is_kept_as_one_more_photo_and_the_answer_stays(town, read):
+    await teach(town)
+    said = await describe(town)
+    told = await town.bob.click(said, label="✓ right")
+    assert any("I'll remember that **Biscuit** is in this photo" in read(answer) for answer in told.followups)
+    assert [one.present for one in await town.store.corrections((await concept(town)).id, ENCODER)] == [True]
+
+
+async def test_a_question_is_answered_again_after_a_correction(town, read):
+    await teach(town)
+    asked = await town.bob.slash(town.channel, "ask", question="what_is *this* one @here?", photo=upload(RED, 9))
+    await town.bob.click(asked.response, label="✗ not Biscuit")
+    assert town.engine.answered[-1].question == "what_is *this* one @here?"
+    assert town.engine.answered[-1].concepts == []
+
+
+async def test_a_correction_is_undone_by_who_made_it_or_the_teacher_and_by_nobody_else(town, read):
+    await teach(town)
+    carol = town.guild.add_member(town.env.create_user("carol"))
+    for undoer in (town.bob, town.alice):
+        said = await describe(town)
+        told = await town.bob.click(said, label="✗ not Biscuit")
+        refused = await carol.click(told.response, label="↩ Undo")
+        assert any("taken back by whoever made it" in read(answer) for answer in refused.followups)
+        back = await undoer.click(told.response, label="↩ Undo")
+        assert "Biscuit on the grass." in read(back.response)
+    assert await town.store.corrections((await concept(town)).id, ENCODER) == []
+
+
+async def test_what_the_teacher_said_of_a_photo_nobody_else_changes(town, read):
+    await teach(town)
+    said = await describe(town)
+    await town.alice.click(said, label="✓ right")
+    refused = await town.bob.click(said, label="✗ not Biscuit")
+    assert any("has already said how it is in this photo" in read(answer) for answer in refused.followups)
+
+
+async def test_a_private_concept_is_neither_offered_in_public_nor_corrected_by_others(town, read):
+    await teach(town, private=True)
+    public = await describe(town, who=town.alice, photo=upload(GREEN, 9))
+    assert "Biscuit" not in str(public.components)
+    hidden = await describe(town, who=town.alice, photo=upload(GREEN, 9), private=True)
+    assert "Biscuit" in str(hidden.components)
+    named = await describe(town, who=town.alice)
+    refused = await town.bob.click(named, label="✗ not Biscuit")
+    assert any("has been forgotten meanwhile" in read(answer) for answer in refused.followups)
+
+
+async def test_a_photo_that_is_gone_is_said(town, read, monkeypatch):
+    await teach(town)
+    said = await describe(town)
+
+    async def gone(url):
+        raise OSError
+
+    monkeypatch.setattr(town.bot.http, "get_from_cdn", gone)
+    told = await town.bob.click(said, label="✗ not Biscuit")
+    assert any("can't be fetched any more" in read(answer) for answer in told.followups)
+
+
+async def test_a_doubtful_one_is_asked_about_and_not_named(town, read):
+    await teach(town)
+    unsure(town, 0.4)
+    said = await describe(town)
+    assert "an animal on the grass." in read(said) and "Is this **Biscuit**?" in read(said)
+    assert town.engine.answered[-1].absent_names == ["Biscuit"]
+    told = await town.bob.click(said, label="Yes, Biscuit")
+    assert "Biscuit on the grass." in read(told.response) and "Is this" not in read(told.response)
+
+
+async def test_no_to_a_doubt_is_remembered(town, read):
+    await teach(town)
+    unsure(town, 0.4)
+    told = await town.bob.click(await describe(town), label="No")
+    assert "Is this" not in read(told.response) and "Is this" not in read(await describe(town))
+
+
+@pytest.mark.parametrize("balance, named", [("strict", False), ("normal", True), ("eager", True)])
+async def test_a_server_moves_the_balance(town, read, balance, named):
+    await teach(town)
+    role = town.guild.create_role("managers", permissions=discord.Permissions(manage_guild=True))
+    owner = town.guild.add_member(town.env.create_user("boss"), roles=[role])
+    told = await owner.slash(town.channel, "server balance", balance=balance)
+    assert balance in read(told.response)
+    unsure(town, 0.6)
+    assert ("Biscuit on the grass." in read(await describe(town))) is named
+
+
+async def test_only_who_manages_the_server_moves_it(town, read):
+    told = await town.bob.slash(town.channel, "server balance", balance="eager")
+    assert "Only whoever manages this server" in read(told.response)
+
+
+def unsure(town, score):
+    """From now on heads are this sure, unless a member has said something of the photo."""
+    match = town.store.match
+
+    async def doubtful(scope, sights, threshold=0.5, at_most=4, digest=None):
+        found = await match(scope, sights, 0.0, at_most, digest)
+        found = [one if one.score == 1.0 and await town.store.said(one.concept.id, digest) else replace(one, score=score) for one in found]
+        return [one for one in found if one.score >= threshold]
+
+    town.store.match = doubtful
+
+
+async def test_an_engine_that_is_away_when_a_head_should_learn_is_asked_again(town):
+    await teach(town)
+    said = await describe(town)
+    town.engine.refuse["fit"] = EngineUnreachable()
+    await town.bob.click(said, label="✗ not Biscuit")
+    fitted = len(town.engine.fitted)
+    town.engine.refuse.clear()
+    await town.bot.teacher.refit()
+    assert len(town.engine.fitted) == fitted + 1
+    await town.bot.teacher.refit()
+    assert len(town.engine.fitted) == fitted + 1
+
+
+# -- asked by name
+async def test_whoever_is_asked_about_and_not_seen_is_said_without_asking_the_model(town, read):
+    await teach(town)
+    await teach(town, "Milo", GREEN)
+    before = len(town.engine.answered)
+    told = await town.bob.slash(town.channel, "ask", question="where is milo's ball?", photo=upload(RED, 9))
+    assert "I don't see Milo in this photo." in read(told.response) and len(town.engine.answered) == before
+    told = await town.bob.slash(town.channel, "ask", question="what is Biscuit doing?", photo=upload(RED, 9))
+    assert "yes, Biscuit" in read(told.response)
+    told = await town.bob.slash(town.channel, "ask", question="is it a Milotic?", photo=upload(RED, 9))
+    assert "yes, Biscuit" in read(told.response)
+
+
+# -- what a button carries
+def test_a_mark_comes_back_and_leaves_room_in_a_custom_id():
+    mark = Mark(2**63 - 1, "ab" * 32, "f" * 32)
+    assert Mark.unpack(mark.packed) == mark
+    assert len(f"right:0:{mark.packed}") <= 100
+
+
+@pytest.mark.parametrize("question", ["who?", "*a* _b_ `c` <@1> [x](y) #1 \\* https://a.b @here"])
+def test_a_question_is_read_again_as_it_was_asked(question):
+    assert unquoted(quoted(question)) == question
+    assert question_in(f"-# {quoted(question)}\nyes") == question
+    assert question_in(f"{quoted('-# no question')}\nyes") is None

@@ -1,0 +1,82 @@
+"""/where, and why somebody was recognised: the frame, the score and the taught photo."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import numpy as np
+import pytest
+from bot_fakes import ENCODER, GREEN, RED, photo_of, upload, uploads
+from PIL import Image
+
+from bot.drawing import boxed
+from bot.explaining import most_alike
+from bot.replies import percent, where
+from concept_store.records import Match, Regions, Scope
+
+
+async def teach(town, name="Biscuit", colour=RED, **more):
+    return await town.alice.slash(town.channel, "teach", name=name, kind="pet", **uploads(colour), **more)
+
+
+async def test_where_frames_the_place_and_says_how_sure(town, read):
+    await teach(town)
+    told = await town.bob.slash(town.channel, "where", name="biscuit", photo=upload(RED, 9))
+    assert "**Biscuit** is here, 9" in read(told.response)
+    (shown,) = told.response.attachments
+    assert shown.filename == "where.jpg" and not told.ephemeral
+
+
+async def test_where_says_that_it_is_not_there_or_not_known(town, read):
+    await teach(town)
+    absent = await town.bob.slash(town.channel, "where", name="Biscuit", photo=upload(GREEN, 9))
+    assert "I don't see Biscuit in this photo." in read(absent.response)
+    unknown = await town.bob.slash(town.channel, "where", name="Milo", photo=upload(GREEN, 9))
+    assert "I don't know anyone or anything called `Milo`" in read(unknown.response)
+
+
+async def test_a_doubtful_place_and_one_without_a_place_are_said_so(town):
+    await teach(town)
+    concept = await town.store.find(Scope(town.alice.id, town.guild.id), "Biscuit")
+    assert where(concept, Match(concept, 0.401, (0, 0, 1, 1)), certain=False) == "Perhaps **Biscuit** is here: I'm only 40 % sure."
+    assert "where, I can't tell" in where(concept, Match(concept, 1.0, None), certain=True)
+
+
+async def test_why_shows_the_frame_the_score_and_the_taught_photo_to_who_asks(town, read):
+    await teach(town)
+    said = await town.bob.slash(town.channel, "describe", photo=upload(RED, 2))
+    told = await town.bob.click(said.response, label="Why?")
+    (reason,) = told.followups
+    assert reason.ephemeral and {file.filename for file in reason.attachments} == {"why.jpg", "taught0.jpg"}
+    assert "🟥 **Biscuit**, 9" in read(reason) and re.search(r"most like photo [1-4] of the 4", read(reason))
+    at_once = await town.bob.slash(town.channel, "describe", photo=upload(RED, 2), why=True)
+    assert re.search(r"most like photo [1-4] of the 4", read(at_once.followups[0]))
+
+
+async def test_why_of_nobody_and_of_what_a_member_said_has_its_sentence(town, read):
+    await teach(town)
+    nobody = await town.bob.slash(town.channel, "describe", photo=upload(GREEN, 9), why=True)
+    assert "I recognised nobody here" in read(nobody.followups[0])
+
+
+def test_a_frame_is_drawn_where_the_box_is_and_nowhere_else():
+    before = Image.open(io.BytesIO(photo_of(GREEN, size=(200, 100))))
+    after = Image.open(io.BytesIO(boxed(photo_of(GREEN, size=(200, 100)), [(0.5, 0.0, 1.0, 1.0), None])))
+    changed = np.abs(np.asarray(before, dtype=int) - np.asarray(after, dtype=int)).max(2) > 60
+    assert after.size == before.size
+    assert changed[:, 99:102].any(1).all() and changed[:, 197:].any(1).all()
+    assert not changed[:, :90].any() and not changed[10:90, 110:190].any()
+
+
+def test_the_taught_photo_is_the_one_with_the_nearest_region():
+    taught = [
+        Regions(ENCODER, np.eye(3, dtype=np.float16)[[0]], ((0, 0, 1, 1),)),
+        Regions(ENCODER, np.eye(3, dtype=np.float16)[[1, 2]], ((0, 0, 1, 1),) * 2),
+    ]
+    assert most_alike(np.array([0.1, 0.2, 0.9], dtype=np.float16), taught) == 1
+
+
+@pytest.mark.parametrize("score, words", [(0.999, "99 %"), (0.5, "50 %")])
+def test_nothing_is_ever_said_to_be_sure_for_certain(score, words):
+    assert percent(score) == words
