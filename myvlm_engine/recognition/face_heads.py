@@ -11,14 +11,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import NoFace, SeveralFaces
-from ..messages import Box, FitRequest, Head, Sight, pack
+from ..messages import Box, FitRequest, Head, pack
+from .face_vectors import descriptors, distances, within
 
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)  # of a taught photo in which the face is not to be seen
-# Cosine of two faces of one person. dlib's own threshold, distance 0.6 of descriptors about 1.35 long, is a cosine of 0.90.
-REPEATS_AT = 0.90
-YES_AT = {"dlib": 0.93, "facenet": 0.60}  # cosine at which the head says yes; how they were chosen: FACES.md
-SLOPE = {"dlib": 120.0, "facenet": 16.0}  # of the log-odds over the cosine
-TOGETHER = 0.5  # how far each taught face is drawn towards the mean of all
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How far apart descriptors of one family are."""
+
+    same_within: float  # distance of two faces of one person, as published: enough to tell whose face repeats in a few photos
+    yes_within: float  # from the taught faces, at which a head says yes; stricter, since strangers meet all heads of a server
+    slope: float  # of the log-odds over the lifted score
+
+
+# dlib: 0.6 is its own threshold; yes_within was chosen on people who are not measured (FACES.md). facenet: cosine 0.325, the paper's.
+MEASURES = {"dlib": Measure(0.6, 0.50, 60.0), "facenet": Measure(1.16, 1.16, 12.0)}
+TOGETHER = 0.5  # share of the mean distance to all taught faces in the score, beside the distance to the nearest
 CORRECTED_LOGIT = -1.5  # a face that was wrongly named is told off at least this clearly
 
 
@@ -26,71 +36,66 @@ CORRECTED_LOGIT = -1.5  # a face that was wrongly named is told off at least thi
 class Seen:
     """The faces of one taught photo."""
 
-    vectors: np.ndarray  # (n, d) float32, unit rows
+    vectors: np.ndarray  # (n, d) descriptors
     boxes: Sequence[Box]
 
 
 def fit_faces(request: FitRequest) -> tuple[Head, list[Box]]:
     """A person's head, and the box of the face in each taught photo. Errors: NoFace, SeveralFaces."""
-    photos = [Seen(sight.array(), sight.boxes) for sight in request.positives]
-    meant = meant_faces(photos)
-    faces = np.stack([photo.vectors[face] for photo, face in zip(photos, meant, strict=True) if face is not None])
+    photos = [Seen(descriptors(sight.array()), sight.boxes) for sight in request.positives]
     first = request.positives[0]
-    head = face_head(faces, first.encoder, _wrong(request.corrections))
+    measure = measure_of(first.encoder)
+    meant = meant_faces(photos, measure.same_within)
+    faces = np.stack([photo.vectors[face] for photo, face in zip(photos, meant, strict=True) if face is not None])
+    head = face_head(faces, first.encoder, [sight.array() for sight in request.corrections])
     return head, [WHOLE if face is None else photo.boxes[face] for photo, face in zip(photos, meant, strict=True)]
 
 
-def face_head(faces: np.ndarray, encoder: str, wrong: np.ndarray | None = None) -> Head:
-    """(k, d) taught faces -> k vectors: score = max over them of their cosine, drawn towards the mean cosine."""
-    family = family_of(encoder)
-    vectors = (1 - TOGETHER) * faces + TOGETHER * faces.mean(0)
-    slope, offset = SLOPE[family], -SLOPE[family] * YES_AT[family]
-    if wrong is not None and len(wrong):
-        worst = slope * float((wrong @ vectors.T).max()) + offset
-        offset -= max(0.0, worst - CORRECTED_LOGIT)
+def face_head(faces: np.ndarray, encoder: str, wrong: Sequence[np.ndarray] = ()) -> Head:
+    """(k, d) taught faces -> k rows: score = how much nearer than `yes_within` a face is to one of them and, in part, to all.
+    `wrong`: (n, d + 2) region vectors of photos that were wrongly named."""
+    measure = measure_of(encoder)
+    rows = within(faces, measure.yes_within)
+    rows = (1 - TOGETHER) * rows + TOGETHER * rows.mean(0)
+    worst = max((measure.slope * float((photo @ rows.T).max()) for photo in wrong if len(photo)), default=CORRECTED_LOGIT)
     return Head(
         encoder=encoder,
-        width=vectors.shape[1],
-        vectors=pack(vectors, "float32"),
-        biases=[0.0] * len(vectors),
-        slope=slope,
-        offset=offset,
+        width=rows.shape[1],
+        vectors=pack(rows, "float32"),
+        biases=[0.0] * len(rows),
+        slope=measure.slope,
+        offset=-max(0.0, worst - CORRECTED_LOGIT),
     )
 
 
-def family_of(encoder: str) -> str:
-    """Whose vectors these are: the describer's name in the fingerprint."""
-    return next((family for family in YES_AT if f"-{family}-" in encoder), "dlib")
-
-
-def _wrong(corrections: Sequence[Sight]) -> np.ndarray:
-    """All faces of the photos that were wrongly named."""
-    return np.concatenate([sight.array() for sight in corrections]) if corrections else np.zeros((0, 0))
+def measure_of(encoder: str) -> Measure:
+    """By the describer's name in the fingerprint."""
+    return next((measure for family, measure in MEASURES.items() if f"-{family}-" in encoder), MEASURES["dlib"])
 
 
 # -- which face is meant
-def meant_faces(photos: Sequence[Seen]) -> list[int | None]:
+def meant_faces(photos: Sequence[Seen], same_within: float) -> list[int | None]:
     """In each photo the index of the face that is meant; None where it isn't to be seen. The only face of a photo is meant; in
     the others it is the one that repeats. Errors: NoFace where no photo has any; SeveralFaces where several repeat alike, or none."""
     if not any(len(photo.vectors) for photo in photos):
         raise NoFace(photos=range(len(photos)))
     alone = [photo.vectors[0] for photo in photos if len(photo.vectors) == 1]
-    anchors = np.stack(alone) if alone else repeating(photos)
-    return [nearest(photo.vectors, anchors) for photo in photos]
+    anchors = np.stack(alone) if alone else repeating(photos, same_within)
+    return [nearest(photo.vectors, anchors, same_within) for photo in photos]
 
 
-def nearest(faces: np.ndarray, anchors: np.ndarray) -> int | None:
+def nearest(faces: np.ndarray, anchors: np.ndarray, same_within: float) -> int | None:
     """The face most like the anchors, if it is the same person's; an only face always."""
     if len(faces) < 2:
         return 0 if len(faces) else None
-    likeness = (faces @ anchors.T).max(1)
-    return int(likeness.argmax()) if likeness.max() >= REPEATS_AT else None
+    apart = distances(faces, anchors).min(1)
+    return int(apart.argmin()) if apart.min() <= same_within else None
 
 
-def repeating(photos: Sequence[Seen]) -> np.ndarray:
+def repeating(photos: Sequence[Seen], same_within: float) -> np.ndarray:
     """(m, d) the face that is in more photos than any other, as it looks in each. Every photo has none or several."""
     crowded = [index for index, photo in enumerate(photos) if len(photo.vectors)]
-    groups = [group_of(face, photos) for index in crowded for face in photos[index].vectors]
+    groups = [group_of(face, photos, same_within) for index in crowded for face in photos[index].vectors]
     support = [sum(one is not None for one in group) for group in groups]
     best = max(support)
     winners = {tuple(group) for group, count in zip(groups, support, strict=True) if count == best}
@@ -100,10 +105,10 @@ def repeating(photos: Sequence[Seen]) -> np.ndarray:
     return np.stack([photo.vectors[face] for photo, face in zip(photos, chosen, strict=True) if face is not None])
 
 
-def group_of(face: np.ndarray, photos: Sequence[Seen]) -> list[int | None]:
+def group_of(face: np.ndarray, photos: Sequence[Seen], same_within: float) -> list[int | None]:
     """Per photo the face of the same person as this one, None where there is none."""
-    likeness = [photo.vectors @ face for photo in photos]
-    return [int(values.argmax()) if len(values) and values.max() >= REPEATS_AT else None for values in likeness]
+    apart = [distances(photo.vectors, face[None])[:, 0] for photo in photos]
+    return [int(values.argmin()) if len(values) and values.min() <= same_within else None for values in apart]
 
 
 def rivals(one: Sequence[int | None], other: Sequence[int | None]) -> bool:

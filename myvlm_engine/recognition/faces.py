@@ -20,6 +20,7 @@ from PIL import Image
 from ..messages import FACES
 from .encoders import Seen
 from .face_descriptor import CHIP_PX, WEIGHTS, FaceDescriptor, FacesMissing, weight_file
+from .face_vectors import EXTRA, lifted
 from .windows import Box
 
 FORMAT = 1  # rises when what `see` computes changes
@@ -49,7 +50,7 @@ class Describer(Protocol):
     weights: Sequence[Path]
 
     def __call__(self, pixels: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
-        """(H, W, 3) uint8 -> (n, width) float32, unit rows."""
+        """(H, W, 3) uint8 -> (n, width) float32, compared by distance."""
 
 
 class FaceEncoder:
@@ -60,13 +61,13 @@ class FaceEncoder:
     def __init__(self, describer: Describer, device: str = "cpu"):
         from facenet_pytorch import MTCNN  # its weights are in its wheel
 
-        self.describer, self.width = describer, describer.width
+        self.describer, self.width = describer, describer.width + EXTRA
         self.detector: Any = MTCNN(keep_all=True, post_process=False, device=torch.device(device)).eval()
         self.fingerprint = f"{FACES}-{FORMAT}-{describer.name}-{hash_of([*detector_weights(), *describer.weights])}"
 
     def see(self, image: Image.Image) -> Seen:
         pixels, faces = self.found(image)
-        vectors = self.describer(pixels, faces) if faces else np.zeros((0, self.width))
+        vectors = lifted(self.describer(pixels, faces)) if faces else np.zeros((0, self.width))
         return Seen(vectors.astype(np.float16), [face.box for face in faces])
 
     def noun_hint(self, image: Image.Image) -> str | None:
@@ -121,7 +122,7 @@ class DlibDescriber:
     def __call__(self, pixels: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
         chips = np.stack([self.chip(pixels, face) for face in faces])
         both = self._descriptor(np.concatenate([chips, chips[:, :, ::-1]]))
-        return unit_rows(both[: len(faces)] + both[len(faces) :])
+        return (both[: len(faces)] + both[len(faces) :]) / 2
 
     def chip(self, pixels: np.ndarray, face: Face) -> np.ndarray:
         """(150, 150, 3) uint8: eyes level, always at the same place."""

@@ -7,9 +7,11 @@ import pytest
 
 from myvlm_engine.errors import BadRequest, NoFace, PeopleOff, SeveralFaces
 from myvlm_engine.messages import FitRequest, Head, Sight, pack, unpack
+from myvlm_engine.recognition.face_vectors import descriptors, distances, lifted, within
 from myvlm_engine.recognition.fitting import fit_head
 
-ENCODER, WIDTH = "faces-1-dlib-00000000", 128
+ENCODER, WIDTH = "faces-1-dlib-00000000", 130
+LENGTH = 1.4  # of dlib's descriptors
 PLACES = [(0.1, 0.1, 0.3, 0.4), (0.6, 0.1, 0.8, 0.4), (0.4, 0.5, 0.5, 0.7)]
 NOBODY = (0.0, 0.0, 1.0, 1.0)
 
@@ -22,15 +24,15 @@ class Eyes:
 
 
 def person(seed: int) -> np.ndarray:
-    vector = np.random.default_rng(seed).normal(size=WIDTH)
+    vector = np.random.default_rng(seed).normal(size=WIDTH - 2)
     return vector / np.linalg.norm(vector)
 
 
 def face(who: int, look: int = 0, spread: float = 0.1) -> np.ndarray:
-    """One look of a person: cosines of about 0.99 to another look, and about 0 to other people's."""
+    """One look of a person: about 0.2 from another look, and about 2 from other people's."""
     other = person(1000 * who + look + 7)
     mixed = person(who) + spread * other
-    return mixed / np.linalg.norm(mixed)
+    return lifted(LENGTH * mixed[None] / np.linalg.norm(mixed))[0]
 
 
 def sight(*faces: np.ndarray, encoder: str = ENCODER) -> Sight:
@@ -119,3 +121,16 @@ def test_people_are_recognised_by_faces_only_and_nothing_else_is():
     for kind in ("pet", "object"):
         with pytest.raises(BadRequest, match="faces"):
             fit(sight(face(ANNA)), kind=kind)
+
+
+def test_a_lifted_product_decides_as_the_distance_does():
+    """The plain reference: distances of the descriptors themselves, float16 as it is kept."""
+    generator = np.random.default_rng(5)
+    faces, taught = generator.normal(size=(2, 200, 128)) * 0.06
+    rows = lifted(faces).astype(np.float16).astype(np.float32)
+    assert np.linalg.norm(rows, axis=1) == pytest.approx(1, abs=2e-3)
+    assert descriptors(rows) == pytest.approx(faces, abs=2e-3)
+    apart = distances(faces, taught)
+    limit = float(np.median(apart))
+    clear = np.abs(apart - limit) > 0.005
+    assert ((rows @ within(taught, limit).T > 0) == (apart < limit))[clear].all()
