@@ -54,6 +54,7 @@ PRESSED: dict[str, Press] = {
     "undo": corrections.undo,
     "agree": people.agree,
     "decline": people.decline,
+    "export": privacy.export,
     "ask-delete": privacy.ask_to_delete,
     "delete": privacy.delete_everything,
     "keep-all": privacy.keep_everything,

@@ -80,7 +80,9 @@ class TeachingSettings(Section):
 
 
 class PrivacySettings(Section):
-    left_server_days: float = Field(default=7.0, ge=0, description="How long a server's concepts are kept after the bot has left it, in days")
+    left_server_days: float = Field(
+        default=7.0, ge=0, description="How long a server's concepts are kept after the bot has left it, in days"
+    )
 
 
 class PlaygroundSettings(Section):

@@ -90,9 +90,9 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
     "not_yours_to_undo": lambda f: (
         f"A correction is taken back by whoever made it, or by <@{f['teacher_id']}>, who taught **{f['name']}**. Ask one of them."
     ),
-    "nothing_to_undo": lambda f: "That correction was taken back already. Look at the photo again with `/describe`.",
+    "nothing_to_undo": lambda f: "That correction was taken back already. Run `/describe` with the photo to see how it stands.",
     "nobody_recognised": lambda f: (
-        "I recognise nobody in this photo any more, so there is nothing to confirm. Look at it again with `/describe`."
+        "I recognise nobody of yours in this photo any more, so there is nothing to confirm. Run `/describe` with it to see how it stands."
     ),
     "message_without_photo": lambda f: "There is no photo in that message. Choose one with a picture attached, or use `/describe`.",
 }
@@ -429,8 +429,10 @@ def withdrawn(number: int) -> str:
 
 # -- privacy
 def privacy(kept: Kept) -> str:
-    if not kept.concepts:
+    if not kept.concepts and not kept.vectors:
         return f"### What I keep about you\nNothing.\n{PROMISE}"
+    if not kept.concepts:
+        return f"### What I keep about you\nWhat you said of answers: {kept.vectors} vectors computed from those photos.\n{PROMISE}"
     names = ", ".join(kept.names)
     since = f" since {day(kept.oldest)}" if kept.oldest else ""
     return (
@@ -441,8 +443,12 @@ def privacy(kept: Kept) -> str:
 
 PROMISE = (
     "-# Photos you teach with are kept without their metadata until you forget the concept. Photos you have described or ask about "
-    "are looked at and not kept. I read no messages, and nothing is used for anything but naming what you taught."
+    "are looked at and not kept; where you press a button under an answer, their vectors are, with what you said. I read no messages, and nothing is used for anything but naming what you taught."
 )
+
+
+def exported(number: int) -> str:
+    return f"Your copy, part {number}: photos, and what I know of them in `about.json`." if number == 1 else f"Part {number}: more photos."
 
 
 def delete_question(kept: Kept) -> str:

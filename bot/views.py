@@ -172,7 +172,7 @@ def consent_question(text: str, member: UserId, teacher: int) -> Message:
 
 # -- privacy
 def privacy(text: str, asker: UserId, anything: bool) -> Message:
-    row = _row(Button("ask-delete", "", asker, "Delete everything …")) if anything else []
+    row = _row(Button("export", "", asker, "Get a copy"), Button("ask-delete", "", asker, "Delete everything …")) if anything else []
     return Message(layout(ui.TextDisplay(text), *row, colour=BLUE))
 
 

@@ -182,6 +182,9 @@ class ConceptStore(Protocol):
     async def remove_corrections(self, concept_id: ConceptId, digest: str | None = None) -> int:
         """Of one photo, or all of the concept's; returns how many."""
 
+    async def corrected_by(self, user_id: UserId) -> list[ConceptId]:
+        """Of which concepts this user has said something, once for each correction, oldest first."""
+
     # -- guilds
     async def setting(self, guild_id: GuildId, key: str, default: Any = None) -> Any:
         """A JSON value."""

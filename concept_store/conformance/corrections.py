@@ -55,3 +55,13 @@ class CorrectionsContract(Contract):
         assert [one.digest for one in await store.corrections(made.id, ENCODER)] == ["two"]
         assert await store.remove_corrections(made.id) == 2
         assert await store.remove_corrections(made.id) == 0
+
+    async def test_what_a_person_corrected_is_known_until_they_are_deleted(self, store: ConceptStore) -> None:
+        made, other = await create(store, owner_id=BEN), await create(store, "Milo", owner_id=BEN)
+        await store.add_correction(other.id, [seen(0)], True, "one", ANNA)
+        await store.add_correction(made.id, [seen(1)], False, "two", ANNA)
+        await store.add_correction(made.id, [seen(1)], False, "three", BEN)
+        assert await store.corrected_by(ANNA) == [other.id, made.id]
+        await store.delete_user(ANNA)
+        assert await store.corrected_by(ANNA) == []
+        assert await store.said(made.id, "three") is not None

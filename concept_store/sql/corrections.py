@@ -53,3 +53,9 @@ class Corrections(Part):
             chosen = chosen.where(correction_table.c.digest == digest)
         async with self._db.write() as connection:
             return (await connection.execute(chosen)).rowcount
+
+    async def corrected_by(self, user_id: UserId) -> list[ConceptId]:
+        table = correction_table.c
+        chosen = select(table.concept_id).where(table.user_id == user_id).order_by(table.ticket)
+        async with self._db.read() as connection:
+            return [ConceptId(concept_id) for concept_id in await connection.scalars(chosen)]

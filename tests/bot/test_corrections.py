@@ -11,7 +11,7 @@ from bot_fakes import ENCODER, GREEN, RED, upload, uploads
 from bot.engine_client import EngineUnreachable
 from bot.marks import Mark
 from bot.replies import question_in, quoted, unquoted
-from concept_store.records import Scope
+from concept_store.records import Kind, Scope
 
 
 async def teach(town, name="Biscuit", colour=RED, who=None, **more):
@@ -27,20 +27,19 @@ async def concept(town, name="Biscuit", who=None):
 
 
 def labels(message):
-    return [button.label for row in components(message, 1) for button in row_of(row) if button.label]
+    return [button["label"] for button in buttons(message)]
 
 
 def components(message, kind):
     return [part for box in message.components for part in box["components"] if part["type"] == kind]
 
 
-class Shown:
-    def __init__(self, data):
-        self.label = data.get("label")
+def buttons(message):
+    return [item for row in components(message, 1) for item in row["components"] if item["type"] == 2]
 
 
-def row_of(row):
-    return [Shown(item) for item in row["components"]]
+def fact_of(message):
+    return buttons(message)[0]["custom_id"].split(":")[2]
 
 
 async def test_a_wrong_name_is_taken_back_and_the_same_photo_never_gets_it_again(town, read):
@@ -182,6 +181,48 @@ async def test_an_engine_that_is_away_when_a_head_should_learn_is_asked_again(to
     assert len(town.engine.fitted) == fitted + 1
     await town.bot.teacher.refit()
     assert len(town.engine.fitted) == fitted + 1
+
+
+async def test_the_buttons_outlive_a_restart(town, env, new_bot, read):
+    await teach(town)
+    said = await describe(town)
+    green = await describe(town, photo=upload(GREEN, 9))
+    await env.restart_bot(new_bot())
+    told = await town.bob.click(said, label="✗ not Biscuit")
+    assert "an animal on the grass." in read(told.response)
+    told = await town.bob.select(green, [(await concept(town)).id])
+    assert "Biscuit on the grass." in read(told.response)
+
+
+async def test_undoing_twice_and_confirming_nobody_get_their_sentences(town, read):
+    await teach(town)
+    first, second = await describe(town), await describe(town)
+    corrected = await town.bob.click(first, label="✗ not Biscuit")
+    undo = next(button for button in buttons(corrected.response) if button["label"] == "↩ Undo")["custom_id"]
+    told = await town.bob.click(second, label="✓ right")
+    assert any("nothing to confirm" in read(answer) for answer in told.followups)
+    await town.bob.click(corrected.response, custom_id=undo)
+    told = await town.bob.click(second, label="✗ not Biscuit")
+    await town.store.remove_corrections((await concept(town)).id)
+    told = await town.bob.click(told.response, custom_id=undo)
+    assert any("taken back already" in read(answer) for answer in told.followups)
+
+
+async def test_of_a_persons_photo_no_vector_is_kept(town):
+    """Faces of people nobody asked may be in it; what was said still holds for the photo."""
+    await teach(town)
+    biscuit = await concept(town)
+    find = town.store.concept
+
+    async def as_person(concept_id):
+        return replace(await find(concept_id), kind=Kind.PERSON)
+
+    said = await describe(town)
+    town.store.concept = as_person
+    await town.bob.click(said, label="✗ not Biscuit")
+    town.store.concept = find
+    assert await town.store.corrections(biscuit.id, ENCODER) == []
+    assert not (await town.store.said(biscuit.id, Mark.unpack(fact_of(said)).digest)).present
 
 
 # -- asked by name

@@ -86,6 +86,7 @@ async def a_busy_day(town) -> None:
     forgetting = await alice.slash(channel, "concepts forget", name="Milo")
     await alice.click(forgetting.response, label="Forget for good")
     privacy = await alice.slash(channel, "privacy")
+    await alice.click(privacy.response, label="Get a copy")
     await alice.click(privacy.response, label="Delete everything …")
     await alice.click(privacy.response, label="Delete everything for good")
 
