@@ -50,6 +50,7 @@ PRESSED: dict[str, Press] = {
     "right": corrections.right,
     "is": corrections.is_there,
     "not": corrections.is_not_there,
+    "undo-all": corrections.undo_all,
     "why": where.why,
     "undo": corrections.undo,
     "agree": people.agree,

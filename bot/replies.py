@@ -317,6 +317,12 @@ def why(square: str, reason: Reason) -> str:
 NO_REASON = "I recognised nobody here, so there is nothing to explain."
 
 
+def all_undone(concept: Concept, number: int) -> str:
+    if not number:
+        return f"Nobody has corrected me about **{concept.name}**, so there is nothing to take back."
+    return f"{counted(number, 'correction')} of **{concept.name}** taken back. I recognise it by your photos alone again."
+
+
 def confirmed(names: Sequence[str]) -> str:
     return (
         f"Thank you. I'll remember that {' and '.join(f'**{name}**' for name in names)} {'is' if len(names) == 1 else 'are'} in this photo."

@@ -150,6 +150,8 @@ def concept_page(concept: Concept, pictures: Sequence[bytes], asker: UserId, min
     buttons: list[Button] = []
     if mine and concept.state is State.FAILED:
         buttons.append(try_again(concept))
+    if mine and concept.has_head:
+        buttons.append(Button("undo-all", concept.id, asker, "Undo corrections"))
     if can_forget:
         buttons.append(Button("ask-forget", concept.id, asker, "Forget …"))
     text: Item = ui.TextDisplay(replies.concept_page(concept, asker))

@@ -18,7 +18,7 @@ from .. import replies, views
 from ..answering import Look
 from ..errors import Refusal
 from ..marks import Mark
-from ..permissions import visible
+from ..permissions import refuse_changing, visible
 from ..photos import Photo
 from ..responding import replace, reply
 from .concepts import behind
@@ -72,6 +72,16 @@ async def undo(interaction: Interaction, fact: str) -> None:
     look = await look_again(interaction, mark)
     await interaction.client.store.remove_corrections(concept.id, mark.digest)
     await answer_anew(interaction, mark, look, concept, replies.undone(concept), undo=False)
+
+
+async def undo_all(interaction: Interaction, fact: str) -> None:
+    """Of one concept, by its teacher, wherever the answers were given."""
+    await interaction.response.defer()
+    concept = await behind(interaction, fact)
+    refuse_changing(concept, UserId(interaction.user.id))
+    number = await interaction.client.store.remove_corrections(concept.id)
+    await reply(interaction, views.said(replies.all_undone(concept, number), views.GREEN))
+    refit(interaction, concept)
 
 
 # -- steps

@@ -208,6 +208,20 @@ async def test_undoing_twice_and_confirming_nobody_get_their_sentences(town, rea
     assert any("taken back already" in read(answer) for answer in told.followups)
 
 
+async def test_a_teacher_takes_all_corrections_of_a_concept_back(town, read):
+    await teach(town)
+    await town.bob.click(await describe(town), label="✗ not Biscuit")
+    shown = (await town.alice.slash(town.channel, "concepts show", name="Biscuit")).response
+    told = await town.alice.click(shown, label="Undo corrections")
+    assert any("1 correction of **Biscuit** taken back" in read(answer) for answer in told.followups)
+    assert town.engine.fitted[-1].corrections == []
+    assert "Biscuit on the grass." in read(await describe(town))
+    told = await town.alice.click(shown, label="Undo corrections")
+    assert any("nothing to take back" in read(answer) for answer in told.followups)
+    others = (await town.bob.slash(town.channel, "concepts show", name="Biscuit")).response
+    assert "Undo corrections" not in str(others.components)
+
+
 async def test_of_a_persons_photo_no_vector_is_kept(town):
     """Faces of people nobody asked may be in it; what was said still holds for the photo."""
     await teach(town)
