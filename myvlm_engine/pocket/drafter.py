@@ -20,6 +20,8 @@ SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 WIDTH, HEADS, FEED_FORWARD, ENCODER_LAYERS, DECODER_LAYERS = 384, 6, 1024, 1, 3
 LEAST_USES = 4  # of a word in the training captions
 MAX_WORDS = 18
+BEAMS, SAMPLES, TEMPERATURE = 5, 16, 0.7
+NEVER = -1e4  # logit of what is never said; part of the model, so that sampling, scoring and beam search agree
 
 
 class Vocabulary:
@@ -81,10 +83,11 @@ class Drafter(nn.Module):
                 forced_eos_token_id=None,
             )
         )
+        self.lm.final_logits_bias[:, [PAD, UNKNOWN]] = NEVER
 
     def plain(self) -> dict[str, torch.Tensor]:
-        """Every tensor once: mBART knows its word vectors by four names."""
-        tied = (".embed_tokens.weight", "lm_head.weight")
+        """Every learned tensor once: mBART knows its word vectors by four names."""
+        tied = (".embed_tokens.weight", "lm_head.weight", "final_logits_bias")
         return {name: value for name, value in self.state_dict().items() if not name.endswith(tied)}
 
     def load_plain(self, tensors: dict[str, torch.Tensor]) -> None:
@@ -104,14 +107,24 @@ class Drafter(nn.Module):
         begin = torch.full_like(labels[:, :1], BEGIN)
         return self.lm(encoder_outputs=(memory,), decoder_input_ids=torch.cat([begin, labels[:, :-1]], 1)).logits
 
-    @torch.no_grad()
-    def drafts(self, features: torch.Tensor, beams: int = 3) -> list[str]:
+    def drafts(self, features: torch.Tensor) -> list[str]:
         """The likeliest caption of each photo, lower case, without a full stop."""
-        ids = self.generate(features, num_beams=beams, do_sample=False)
-        return [self.vocabulary.decode(row) for row in ids.tolist()]
+        return self._texts(features, num_beams=BEAMS, do_sample=False)
+
+    def likely(self, features: torch.Tensor) -> list[str]:
+        """BEAMS captions of one photo, likeliest first."""
+        return self._texts(features, num_beams=BEAMS, num_return_sequences=BEAMS, do_sample=False)
+
+    def samples(self, features: torch.Tensor) -> list[str]:
+        """SAMPLES captions that people might write of one photo; the same ones every time."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return self._texts(features, do_sample=True, top_k=0, temperature=TEMPERATURE, num_return_sequences=SAMPLES)
+
+    def _texts(self, features: torch.Tensor, **how) -> list[str]:
+        return [self.vocabulary.decode(row) for row in self.generate(features, **how).tolist()]
 
     @torch.no_grad()
     def generate(self, features: torch.Tensor, **how) -> torch.Tensor:
         """Token ids (B * num_return_sequences, T), the begin token left out."""
-        memory, never = self.encode(features), [PAD, UNKNOWN]
-        return self.lm.generate(encoder_outputs=memory, max_new_tokens=MAX_WORDS + 1, suppress_tokens=never, **how)[:, 1:]
+        return self.lm.generate(encoder_outputs=self.encode(features), max_new_tokens=MAX_WORDS + 1, **how)[:, 1:]

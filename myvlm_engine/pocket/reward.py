@@ -9,11 +9,13 @@ from ..text_metrics import words
 
 
 class CiderReward:
-    """CIDEr-D of one caption against a photo's references, with document frequencies of the training captions."""
+    """CIDEr-D of one caption against a photo's references, with document frequencies of the training captions. `ending`: the end
+    counts as a word, so that a caption that breaks off gains nothing."""
 
-    def __init__(self, references: dict[int, list[str]]):
+    def __init__(self, references: dict[int, list[str]], ending: bool = False):
         self.documents: Counter = Counter()
-        self.grams = {i: [_grams(words(r)) for r in refs] for i, refs in references.items()}
+        self.end = " </s>" if ending else ""
+        self.grams = {i: [_grams(words(r) + self.end) for r in refs] for i, refs in references.items()}
         for refs in self.grams.values():
             self.documents.update({gram for r in refs for gram in r})
         self.log_count = math.log(len(references))
@@ -27,7 +29,7 @@ class CiderReward:
         return vector, norms, sum(c for g, c in grams.items() if len(g) == 1)
 
     def __call__(self, caption: str, photo: int) -> float:
-        own, norms, length = self._vector(_grams(words(caption)))
+        own, norms, length = self._vector(_grams(words(caption) + self.end))
         total = 0.0
         for other, other_norms, other_length in self.vectors[photo]:
             penalty = math.exp(-((length - other_length) ** 2) / (2 * 6.0**2))

@@ -28,7 +28,7 @@ from .train_drafter import DrafterRun, keep_drafts, train_drafter, train_drafter
 from .tree import Batch, Tree, collate, encode, grow_tree
 from .vision import half_is_fast
 from .weights import SHIPPED, load_plain_lm, pack, unpack
-from .words import WordSpotter
+from .words import WordSpotter, word_rarity
 
 HALF = torch.bfloat16 if half_is_fast() else torch.float32
 SOURCE_WEIGHTS = {"flickr8k": 0.64, "coco_mix": 0.10, "daquar": 0.10, "catsdogs": 0.06, "imagenet": 0.10}
@@ -283,7 +283,8 @@ def ship(work: Path, examples: list[Example], features: Features, spotter: WordS
     drafter = {f"drafter.{name}": value for name, value in run.model.plain().items()}
     vocabularies = {"vocabulary": json.dumps(spotter.vocabulary), "drafter_vocabulary": json.dumps(run.vocabulary.words)}
     facts = {"format": "pt", "stage": stage, "steps": str(state["step"]), "drafter_steps": str(run.step), **vocabularies}
-    pack(state["parameters"] | spotter.tensors() | drafter, SHIPPED, facts)
+    idf = {"consensus.idf": word_rarity([examples[i].answers[CAPTION_PROMPT] for i in run.rows], run.vocabulary.words)}
+    pack(state["parameters"] | spotter.tensors() | drafter | idf, SHIPPED, facts)
     print(f"{SHIPPED}: {stage}, step {state['step']}, {SHIPPED.stat().st_size / 1e6:.1f} MB")
 
 

@@ -18,6 +18,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from .consensus import Consensus
 from .drafter import Drafter, Vocabulary
 from .projector import Projector, merge_lora
 from .words import WordSpotter
@@ -100,7 +101,8 @@ class Trained:
     projector: Projector
     lora: dict[str, torch.Tensor]  # by layer path
     spotter: WordSpotter
-    drafter: Drafter | None  # None: its drafts are left out of the prompt
+    drafter: Drafter
+    consensus: Consensus
 
 
 def load_trained(path: Path = SHIPPED) -> Trained:
@@ -110,15 +112,11 @@ def load_trained(path: Path = SHIPPED) -> Trained:
     projector = Projector()
     projector.load_state_dict(part("projector."))
     spotter = WordSpotter(tuple(json.loads(facts["vocabulary"])), **part("words."))
-    return Trained(projector.eval().requires_grad_(False), part("lora."), spotter, _drafter(part("drafter."), facts))
-
-
-def _drafter(tensors: dict[str, torch.Tensor], facts: dict[str, str]) -> Drafter | None:
-    if not tensors:
-        return None
     drafter = Drafter(Vocabulary(json.loads(facts["drafter_vocabulary"])))
-    drafter.load_plain(tensors)
-    return drafter.eval().requires_grad_(False)
+    drafter.load_plain(part("drafter."))
+    idf = dict(zip(drafter.vocabulary.words, state["consensus.idf"].tolist(), strict=True))
+    frozen = lambda module: module.eval().requires_grad_(False)
+    return Trained(frozen(projector), part("lora."), spotter, frozen(drafter), Consensus(idf, max(idf.values())))
 
 
 def load_merged_lm(trained: Path = SHIPPED):

@@ -7,17 +7,17 @@ before them is constant, so its keys and values are computed once per view and t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from ..pocket.dataset import CAPTION_PROMPT
+from ..pocket.dataset import CAPTION_PROMPT, tidy
 from ..pocket.prompts import END, Hints, answer_opening, prefix_texts
 from ..pocket.slots import slot_text
 from ..pocket.tree import Batch, Tree, collate, encode, grow_tree
-from ..pocket.vision import VisionTower, imagenet_names, square_pixels, tags_of
+from ..pocket.vision import VisionTower, half_is_fast, imagenet_names, square_pixels, tags_of
 from ..pocket.weights import SHIPPED, Trained, file_hash, load_merged_lm, load_trained
 from .attention import ColumnRecorder, register
 from .base import Decoding, Losses, Target, View
@@ -31,6 +31,8 @@ class PocketState:
     prefix: torch.Tensor  # (T0, 576) text before + visual tokens
     keys: torch.Tensor  # (L, Hkv, T0, d) cached of the prefix
     values: torch.Tensor  # (L, Hkv, T0, d)
+    draft: str
+    samples: tuple[str, ...]  # captions people might write, as the drafter thinks
 
 
 class PocketVlm:
@@ -52,21 +54,17 @@ class PocketVlm:
     def views(self, images: Sequence[Image.Image]) -> list[View]:
         found: list[View] = []
         for image in images:
-            tokens, probabilities = self.tower.tokens(square_pixels(image)[None])
+            tokens, probabilities = self.tower.tokens(square_pixels(image)[None], half_is_fast(self.tower.device))
             tokens = tokens.clone()  # out of inference mode
             visual = self.trained.projector(tokens)[0]  # (26, 576)
-            before, _ = prefix_texts(self._hints(tokens, probabilities))
+            samples = self.trained.drafter.samples(tokens)
+            draft = self.trained.consensus.best(self.trained.drafter.likely(tokens), samples)[0]
+            before, _ = prefix_texts(Hints(tags_of(probabilities[0], self.names), self.trained.spotter.words(tokens)[0], draft))
             prefix = torch.cat([self._embed(encode(self.tokenizer, before)), visual])
             cache = self.lm.model(inputs_embeds=prefix[None], use_cache=True).past_key_values
             keys, values = (torch.stack([getattr(layer, part)[0] for layer in cache.layers]) for part in ("keys", "values"))
-            found.append(View(PocketState(prefix, keys, values), image.size))
+            found.append(View(PocketState(prefix, keys, values, draft, tuple(samples)), image.size))
         return found
-
-    def _hints(self, tokens: torch.Tensor, probabilities: torch.Tensor) -> Hints:
-        """Of one photo: (1, 26, C) features and (1, 1000) ImageNet probabilities."""
-        drafter = self.trained.drafter
-        draft = drafter.drafts(tokens)[0] if drafter else ""
-        return Hints(tags_of(probabilities[0], self.names), self.trained.spotter.words(tokens)[0], draft)
 
     def _embed(self, ids: Sequence[int]) -> torch.Tensor:
         return self.lm.get_input_embeddings()(torch.tensor(list(ids), dtype=torch.long))
@@ -141,8 +139,16 @@ class PocketVlm:
         return torch.tensor([start >= 0 and b > start and a < start + len(identifier) for a, b in spans])
 
     # -- speaking
-    @torch.no_grad()
     def candidates(self, view: View, prompt: str | None, concepts: torch.Tensor, decoding: Decoding = Decoding()) -> list[str]:
+        """A caption of the base model is the one its beams, and the draft, agree on most with what people might write."""
+        if prompt is not None or len(concepts) or decoding.forbidden or decoding.opening:
+            return self._written(view, prompt, concepts, decoding)
+        beams = self._written(view, prompt, concepts, replace(decoding, candidates=max(decoding.beams, decoding.candidates)))
+        found = dict.fromkeys([*beams, tidy(view.state.draft)])
+        return self.trained.consensus.best(list(found), view.state.samples)[: decoding.candidates]
+
+    @torch.no_grad()
+    def _written(self, view: View, prompt: str | None, concepts: torch.Tensor, decoding: Decoding) -> list[str]:
         parts = [view.state.prefix]
         if len(concepts):
             parts.append(self._scaled(concepts))
