@@ -6,6 +6,7 @@ from few photos far quicker than the large language model does. Knows features a
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -46,6 +47,13 @@ class Vocabulary:
 
 def caption_words(caption: str) -> list[str]:
     return re.findall(r"[a-z0-9]+(?:['-][a-z0-9]+)*", caption.lower())
+
+
+def mirrored(features: torch.Tensor) -> torch.Tensor:
+    """(B, 26, C) features of about the photo's mirror image: the grid's columns swapped."""
+    side = math.isqrt(features.shape[1] - 1)
+    grid = features[:, 1:].unflatten(1, (side, side)).flip(2).flatten(1, 2)
+    return torch.cat([features[:, :1], grid], 1)
 
 
 class Drafter(nn.Module):
@@ -116,10 +124,11 @@ class Drafter(nn.Module):
         return self._texts(features, num_beams=BEAMS, num_return_sequences=BEAMS, do_sample=False)
 
     def samples(self, features: torch.Tensor) -> list[str]:
-        """SAMPLES captions that people might write of one photo; the same ones every time."""
+        """2 x SAMPLES captions that people might write of one photo and its mirror image; the same ones every time."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return self._texts(features, do_sample=True, top_k=0, temperature=TEMPERATURE, num_return_sequences=SAMPLES)
+            both = torch.cat([features, mirrored(features)])
+            return self._texts(both, do_sample=True, top_k=0, temperature=TEMPERATURE, num_return_sequences=SAMPLES)
 
     def _texts(self, features: torch.Tensor, **how) -> list[str]:
         return [self.vocabulary.decode(row) for row in self.generate(features, **how).tolist()]

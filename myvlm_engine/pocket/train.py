@@ -278,13 +278,15 @@ def ship(work: Path, examples: list[Example], features: Features, spotter: WordS
     """Packs the newest finished stage as the package's safetensors, a note of where it comes from in the header."""
     stage = "scst" if (work / "scst.pt").exists() else "xe"
     state = torch.load(work / f"{stage}.pt", weights_only=True)
-    run = DrafterRun(work, examples, features, "draft_scst")
-    run.resume()
-    drafter = {f"drafter.{name}": value for name, value in run.model.plain().items()}
+    drafters: dict[str, torch.Tensor] = {}
+    for part, name in (("sampler", "draft"), ("drafter", "draft_scst")):
+        run = DrafterRun(work, examples, features, name)
+        run.resume()
+        drafters |= {f"{part}.{key}": value for key, value in run.model.plain().items()}
     vocabularies = {"vocabulary": json.dumps(spotter.vocabulary), "drafter_vocabulary": json.dumps(run.vocabulary.words)}
     facts = {"format": "pt", "stage": stage, "steps": str(state["step"]), "drafter_steps": str(run.step), **vocabularies}
     idf = {"consensus.idf": word_rarity([examples[i].answers[CAPTION_PROMPT] for i in run.rows], run.vocabulary.words)}
-    pack(state["parameters"] | spotter.tensors() | drafter | idf, SHIPPED, facts)
+    pack(state["parameters"] | spotter.tensors() | drafters | idf, SHIPPED, facts)
     print(f"{SHIPPED}: {stage}, step {state['step']}, {SHIPPED.stat().st_size / 1e6:.1f} MB")
 
 

@@ -101,7 +101,8 @@ class Trained:
     projector: Projector
     lora: dict[str, torch.Tensor]  # by layer path
     spotter: WordSpotter
-    drafter: Drafter
+    drafter: Drafter  # after self-critical training: writes well
+    sampler: Drafter  # before it: writes as variously as people do
     consensus: Consensus
 
 
@@ -112,11 +113,13 @@ def load_trained(path: Path = SHIPPED) -> Trained:
     projector = Projector()
     projector.load_state_dict(part("projector."))
     spotter = WordSpotter(tuple(json.loads(facts["vocabulary"])), **part("words."))
-    drafter = Drafter(Vocabulary(json.loads(facts["drafter_vocabulary"])))
+    vocabulary = Vocabulary(json.loads(facts["drafter_vocabulary"]))
+    drafter, sampler = Drafter(vocabulary), Drafter(vocabulary)
     drafter.load_plain(part("drafter."))
-    idf = dict(zip(drafter.vocabulary.words, state["consensus.idf"].tolist(), strict=True))
+    sampler.load_plain(part("sampler."))
+    idf = dict(zip(vocabulary.words, state["consensus.idf"].tolist(), strict=True))
     frozen = lambda module: module.eval().requires_grad_(False)
-    return Trained(frozen(projector), part("lora."), spotter, frozen(drafter), Consensus(idf, max(idf.values())))
+    return Trained(frozen(projector), part("lora."), spotter, frozen(drafter), frozen(sampler), Consensus(idf, max(idf.values())))
 
 
 def load_merged_lm(trained: Path = SHIPPED):

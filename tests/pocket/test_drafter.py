@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from myvlm_engine.pocket.dataset import Example  # noqa: E402
-from myvlm_engine.pocket.drafter import MAX_WORDS, SPECIAL, Drafter, Vocabulary, caption_words  # noqa: E402
+from myvlm_engine.pocket.drafter import MAX_WORDS, SAMPLES, SPECIAL, Drafter, Vocabulary, caption_words, mirrored  # noqa: E402
 from myvlm_engine.pocket.prompts import Hints, prefix_texts  # noqa: E402
 from myvlm_engine.pocket.train_drafter import drafter_rows, unseen_rows  # noqa: E402
 from myvlm_engine.pocket.vision import TOKEN_CHANNELS  # noqa: E402
@@ -35,6 +35,22 @@ def test_a_draft_has_only_known_words_and_is_the_same_twice(drafter):
     drafts = drafter.drafts(features)
     assert drafts == drafter.drafts(features) and len(drafts) == 2
     assert all(set(d.split()) <= {"a", "dog", "runs", "through", "snow"} and len(d.split()) <= MAX_WORDS + 1 for d in drafts)
+
+
+def test_samples_are_the_same_every_time_and_leave_chance_alone(drafter):
+    features = torch.randn(1, 26, TOKEN_CHANNELS)
+    torch.manual_seed(3)
+    first = drafter.samples(features)
+    after = torch.rand(1)
+    torch.manual_seed(3)
+    assert torch.rand(1) == after and drafter.samples(features) == first and len(first) == 2 * SAMPLES
+
+
+def test_a_mirror_image_mirrored_is_the_photo():
+    features = torch.randn(2, 26, 7)
+    swapped = mirrored(features)
+    assert torch.equal(swapped[:, 0], features[:, 0]) and torch.equal(swapped[:, 1], features[:, 5])
+    assert torch.equal(mirrored(swapped), features)
 
 
 def test_what_is_packed_is_read_back_to_within_half_a_step_and_drafts_the_same(drafter, tmp_path: Path):
