@@ -65,8 +65,9 @@ async def test_an_engine_that_ignores_the_polite_signal_is_killed(monkeypatch):
 async def test_an_engine_that_could_not_load_its_models_tries_again_and_finds_them(tmp_path, monkeypatch):
     monkeypatch.setattr("bot.supervisor.LOAD_AGAIN_AFTER_S", 0.3)
     weights = tmp_path / "weights"
-    failing = STAND_IN.replace(
-        '"ready": True', f'"ready": os.path.exists({str(weights)!r}), "failure": None if os.path.exists({str(weights)!r}) else "gone"'
+    found = f"FOUND = os.path.exists({str(weights)!r})\n"  # once, as models are: a process that failed stays failed
+    failing = STAND_IN.replace("class Health", found + "class Health").replace(
+        '"ready": True', '"ready": FOUND, "failure": None if FOUND else "gone"'
     )
     address = Address(f"http://127.0.0.1:{free_port()}")
     async with kept([sys.executable, "-c", failing, address.url.rsplit(":", 1)[1]], {}, address, Backoff(first_s=0.05)):
