@@ -31,6 +31,9 @@ WELCOME = (
 )
 
 
+STEP_S = 8.0  # one step of closing takes at most so long
+
+
 class CantRun(Exception):
     """The bot can't be run like this; the message says what to change."""
 
@@ -46,7 +49,20 @@ async def _cancelled_by_sigterm(main: Coroutine[Any, Any, None]) -> None:
     assert task is not None
     with contextlib.suppress(NotImplementedError):  # Windows has no SIGTERM to handle
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    await main
+    await ended_in_good_order(main)
+
+
+async def ended_in_good_order(main: Coroutine[Any, Any, None], step_s: float = STEP_S) -> None:
+    """Runs `main`; cancelled, it closes what it opened, and a closing step that hangs is cancelled in its turn: whatever a page or a
+    connection does, the engine is ended and the program is too."""
+    inner = asyncio.create_task(main)
+    try:
+        await asyncio.shield(inner)
+    except asyncio.CancelledError:
+        while not inner.done():
+            inner.cancel()
+            await asyncio.wait({inner}, timeout=step_s)
+        raise
 
 
 async def run_on_discord(settings: Settings, engine: Address | None = None) -> None:

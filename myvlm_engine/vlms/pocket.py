@@ -22,6 +22,7 @@ from ..pocket.weights import SHIPPED, Trained, file_hash, load_merged_lm, load_t
 from .attention import ColumnRecorder, register
 from .base import Decoding, Losses, Target, View
 from .name_guard import guarded
+from .name_rule import NameRule
 
 # Nats a token. Of 40 photos like the drafter's, 36 consensus captions lie within; of 40 others, nearly all wrong ones don't.
 BELIEVED_WITHIN = 0.35
@@ -144,10 +145,12 @@ class PocketVlm:
     # -- speaking
     def candidates(self, view: View, prompt: str | None, concepts: torch.Tensor, decoding: Decoding = Decoding()) -> list[str]:
         """A caption of the base model is the one that agrees most with what people might write, of its beams and the draft."""
-        if prompt is not None or len(concepts) or decoding.forbidden or decoding.opening:
+        if prompt is not None or len(concepts) or decoding.opening:
             return self._written(view, prompt, concepts, decoding)
         beams = self._written(view, prompt, concepts, replace(decoding, candidates=max(decoding.beams, decoding.candidates)))
-        found = self._believed(view, list(dict.fromkeys([*beams, tidy(view.state.draft)])))
+        draft = tidy(view.state.draft)
+        allowed = [] if NameRule(decoding.forbidden, decoding.allowed).broken_by(draft) else [draft]
+        found = self._believed(view, list(dict.fromkeys([*beams, *allowed])))
         agreed = self.trained.consensus.best(found, view.state.samples)
         return list(dict.fromkeys([*agreed, *beams]))[: decoding.candidates]
 
