@@ -29,8 +29,6 @@ WELCOME = (
     "it is ready. Then hand another photo of it to `/describe`, or ask with `/ask`.\n"
     "-# The messages are gone when the program ends; what I have learned stays."
 )
-
-
 STEP_S = 8.0  # one step of closing takes at most so long
 
 

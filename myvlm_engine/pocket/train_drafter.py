@@ -35,11 +35,6 @@ def drafter_rows(examples: Sequence[Example]) -> list[int]:
     return [i for i, e in enumerate(examples) if e.split == "train" and e.source in (*CAPTIONED, "catsdogs") and keep(i, e)]
 
 
-def left_rows(examples: Sequence[Example]) -> list[int]:
-    """Training photos with captions by people that the drafter left to the language model."""
-    return [i for i in unseen_rows(examples) if examples[i].source in CAPTIONED]
-
-
 def unseen_rows(examples: Sequence[Example]) -> list[int]:
     """Training photos the drafter has never seen: the language model's."""
     seen = set(drafter_rows(examples))
@@ -161,10 +156,8 @@ def train_drafter(run: DrafterRun, epochs: int) -> None:
             run.save()
 
 
-def train_drafter_self_critical(run: DrafterRun, epochs: int, rows: list[int] | None = None) -> None:
-    """SAMPLES captions a photo; those above their siblings' mean CIDEr-D become likelier (see selfcritical.py). `rows`: the photos,
-    if not those of cross-entropy: on photos it knows by heart it never learns what to say when unsure."""
-    run.rows = rows or run.rows
+def train_drafter_self_critical(run: DrafterRun, epochs: int) -> None:
+    """SAMPLES captions a photo; those above their siblings' mean CIDEr-D become likelier (see selfcritical.py)."""
     run.resume()
     reward = CiderReward({i: run.examples[i].answers[CAPTION_PROMPT] for i in run.rows}, ending=True)
     per_epoch = len(run.rows) // run.batch

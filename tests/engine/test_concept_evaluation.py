@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 
 import pytest
 from engine_fakes import FakeVlm, Teacher, answer_fake
-from PIL import Image, ImageDraw
+from PIL import Image
+from support.pictures import thing
 
 from bot.looking import looking
 from myvlm_engine import evaluation
@@ -21,22 +21,6 @@ from myvlm_engine.report import write_report
 RECOGNITION = {"recall", "precision", "macro_f1", "specificity", "rank1", "false_name_photos"}
 CAPTIONS = {"name_recall", "name_recall_recognised", "name_precision", "name_f1", "text_similarity"}
 SECONDS = {"usable_p50", "learned_p50", "describe_p50"}
-
-
-def thing(kind: str, seed: int) -> Image.Image:
-    """A striped flag or a dotted disc on a background of its own."""
-    rng = random.Random(f"{kind}{seed}")
-    image = Image.new("RGB", (320, 240), tuple(rng.randrange(90, 200) for _ in range(3)))
-    draw, left, top = ImageDraw.Draw(image), rng.randrange(20, 120), rng.randrange(10, 60)
-    if kind == "flag":
-        for stripe in range(6):
-            draw.rectangle((left, top + 25 * stripe, left + 170, top + 25 * stripe + 12), "crimson" if stripe % 2 else "gold")
-    else:
-        draw.ellipse((left, top, left + 160, top + 160), "navy")
-        for dot in range(9):
-            x, y = left + 45 + 30 * (dot % 3), top + 45 + 30 * (dot // 3)
-            draw.ellipse((x - 9, y - 9, x + 9, y + 9), "white")
-    return image
 
 
 @pytest.fixture

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from support.pictures import thing
 
 from bot.looking import looking
 from myvlm_engine.concept_evaluation import matched_by
@@ -47,21 +46,6 @@ def test_distractors_are_as_strict_as_real_heads_and_silent_on_most_photos():
     other = random_.standard_normal((3, 32))
     sight = Sight(encoder="eye", width=32, vectors=pack(other / np.linalg.norm(other, axis=1, keepdims=True)), boxes=[(0, 0, 1, 1)] * 3)
     assert sum(m.score >= 0.5 for m in look([sight])) <= 3
-
-
-def thing(kind: str, seed: int) -> Image.Image:
-    rng = random.Random(f"{kind}{seed}")
-    image = Image.new("RGB", (320, 240), tuple(rng.randrange(90, 200) for _ in range(3)))
-    draw, left, top = ImageDraw.Draw(image), rng.randrange(20, 120), rng.randrange(10, 60)
-    if kind == "flag":
-        for stripe in range(6):
-            draw.rectangle((left, top + 25 * stripe, left + 170, top + 25 * stripe + 12), "crimson" if stripe % 2 else "gold")
-    else:
-        draw.ellipse((left, top, left + 160, top + 160), "navy")
-        for dot in range(9):
-            x, y = left + 45 + 30 * (dot % 3), top + 45 + 30 * (dot // 3)
-            draw.ellipse((x - 9, y - 9, x + 9, y + 9), "white")
-    return image
 
 
 @pytest.fixture

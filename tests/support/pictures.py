@@ -36,6 +36,22 @@ def write_toy_photos(folder: Path, seeds: range | list[int]) -> list[Path]:
     return files
 
 
+def thing(kind: str, seed: int) -> Image.Image:
+    """A striped flag or a dotted disc on a background of its own."""
+    rng = random.Random(f"{kind}{seed}")
+    image = Image.new("RGB", (320, 240), tuple(rng.randrange(90, 200) for _ in range(3)))
+    draw, left, top = ImageDraw.Draw(image), rng.randrange(20, 120), rng.randrange(10, 60)
+    if kind == "flag":
+        for stripe in range(6):
+            draw.rectangle((left, top + 25 * stripe, left + 170, top + 25 * stripe + 12), "crimson" if stripe % 2 else "gold")
+    else:
+        draw.ellipse((left, top, left + 160, top + 160), "navy")
+        for dot in range(9):
+            x, y = left + 45 + 30 * (dot % 3), top + 45 + 30 * (dot // 3)
+            draw.ellipse((x - 9, y - 9, x + 9, y + 9), "white")
+    return image
+
+
 def _toy(height_px: int) -> Image.Image:
     toy = Image.new("RGBA", (200, 400))
     draw = ImageDraw.Draw(toy)
