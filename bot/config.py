@@ -74,6 +74,9 @@ class PhotoSettings(Section):
 
 class TeachingSettings(Section):
     max_concepts_per_owner: int = Field(default=50, ge=1, description="Concepts one person may have")
+    max_corrections_per_concept: int = Field(
+        default=200, ge=1, description="What members said of answers, kept of one concept; beyond it the oldest of the same kind go"
+    )
     lease_s: float = Field(default=60.0, gt=0, description="How long a broken-off training is left alone before it goes on, in seconds")
     max_attempts: int = Field(default=5, ge=1, description="How often a training is tried before it is given up")
     progress_every_s: float = Field(default=2.0, gt=0, description="At most how often the progress message is edited, in seconds")

@@ -168,10 +168,17 @@ class ConceptStore(Protocol):
 
     # -- corrections: what members said of photos that were answered
     async def add_correction(
-        self, concept_id: ConceptId, regions: Sequence[Regions], present: bool, digest: str, user_id: UserId | None = None
+        self,
+        concept_id: ConceptId,
+        regions: Sequence[Regions],
+        present: bool,
+        digest: str,
+        user_id: UserId | None = None,
+        at_most: int | None = None,
     ) -> None:
-        """One per concept and photo; a newer one replaces it. `regions` is what each encoder saw in the photo. Errors: NotFound,
-        WrongFingerprint (none is given)."""
+        """One per concept and photo; a newer one replaces it. `regions` is what each encoder saw in the photo. Where the concept has
+        more than `at_most` now, older ones are dropped: first those that say the same (`present`), oldest first, then the others.
+        Errors: NotFound, WrongFingerprint (none is given)."""
 
     async def corrections(self, concept_id: ConceptId, encoder: str) -> list[Correction]:
         """With what this encoder saw, oldest first; photos it hasn't seen are left out."""

@@ -88,11 +88,12 @@ async def undo_all(interaction: Interaction, fact: str) -> None:
 async def keep(interaction: Interaction, concept: Concept, look: Look, present: bool) -> None:
     """What its teacher said of a photo, nobody else changes. Errors: Refusal teacher_said, NotFound."""
     store, user, digest = interaction.client.store, UserId(interaction.user.id), look.photo.digest
+    at_most = interaction.client.settings.teaching.max_corrections_per_concept
     said = await store.said(concept.id, digest)
     if said and said.user_id == concept.owner_id != user and said.present != present:
         raise Refusal("teacher_said", name=concept.name, teacher_id=concept.owner_id)
     vectors = () if concept.kind is Kind.PERSON else look.sights
-    await store.add_correction(concept.id, vectors, present, digest, user)
+    await store.add_correction(concept.id, vectors, present, digest, user, at_most)
 
 
 async def answer_anew(interaction: Interaction, mark: Mark, look: Look, concept: Concept, note: str, undo: bool) -> None:

@@ -41,6 +41,23 @@ class CorrectionsContract(Contract):
             await store.add_correction(made.id, [seen(0, encoder="")], True, "photo")
         assert await store.corrections(made.id, ENCODER) == []
 
+    async def test_of_more_corrections_than_may_be_kept_the_oldest_of_the_same_kind_go_first(self, store: ConceptStore) -> None:
+        made, other = await create(store), await create(store, "Milo")
+        await store.add_correction(other.id, [seen(0)], False, "other")
+        for digest, present in (("no 1", False), ("yes 1", True), ("no 2", False), ("no 3", False)):
+            await store.add_correction(made.id, [seen(0)], present, digest, ANNA, at_most=3)
+        assert [one.digest for one in await store.corrections(made.id, ENCODER)] == ["yes 1", "no 2", "no 3"]
+        await store.add_correction(made.id, [seen(0)], False, "no 2", ANNA, at_most=3)  # said again: none more than before
+        assert [one.digest for one in await store.corrections(made.id, ENCODER)] == ["yes 1", "no 3", "no 2"]
+        await store.add_correction(made.id, [seen(0)], True, "yes 2", ANNA, at_most=3)
+        assert [one.digest for one in await store.corrections(made.id, ENCODER)] == ["no 3", "no 2", "yes 2"]
+        assert await store.said(made.id, "yes 1") is None
+        await store.add_correction(made.id, [seen(0)], False, "no 4", ANNA, at_most=1)  # a limit that was lowered meanwhile
+        assert [one.digest for one in await store.corrections(made.id, ENCODER)] == ["no 4"]
+        await store.add_correction(made.id, [seen(0)], True, "yes 3", ANNA, at_most=1)
+        assert [one.digest for one in await store.corrections(made.id, ENCODER)] == ["yes 3"], "the newest is kept, whatever it says"
+        assert await store.said(other.id, "other") is not None
+
     async def test_who_said_what_is_known_and_can_be_taken_back(self, store: ConceptStore) -> None:
         made = await create(store)
         await store.add_correction(made.id, [seen(0)], True, "one", ANNA)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..records import ConceptId, Correction, Regions, Said, UserId
 from .part import Part, must_exist, next_number
@@ -16,7 +17,13 @@ from .tables import corrections as correction_table
 
 class Corrections(Part):
     async def add_correction(
-        self, concept_id: ConceptId, regions: Sequence[Regions], present: bool, digest: str, user_id: UserId | None = None
+        self,
+        concept_id: ConceptId,
+        regions: Sequence[Regions],
+        present: bool,
+        digest: str,
+        user_id: UserId | None = None,
+        at_most: int | None = None,
     ) -> None:
         correction_id = uuid.uuid4().hex
         seen = [{"correction_id": correction_id, **regions_values(one)} for one in regions]
@@ -29,6 +36,8 @@ class Corrections(Part):
             await connection.execute(insert(correction_table).values(**said, ticket=ticket, made_at=self._clock()))
             if seen:
                 await connection.execute(insert(correction_regions), seen)
+            if at_most is not None:
+                await drop_oldest(connection, concept_id, at_most, present, ticket)
 
     async def corrections(self, concept_id: ConceptId, encoder: str) -> list[Correction]:
         chosen = (
@@ -59,3 +68,15 @@ class Corrections(Part):
         chosen = select(table.concept_id).where(table.user_id == user_id).order_by(table.ticket)
         async with self._db.read() as connection:
             return [ConceptId(concept_id) for concept_id in await connection.scalars(chosen)]
+
+
+async def drop_oldest(connection: AsyncConnection, concept_id: ConceptId, at_most: int, present: bool, newest: int) -> None:
+    """Down to `at_most` of the concept, the newest (a ticket) among them. What says the same goes first, so that many clicks on one
+    side don't push out what was said on the other."""
+    table = correction_table.c
+    number = await connection.scalar(select(func.count()).select_from(correction_table).where(table.concept_id == concept_id)) or 0
+    if number <= at_most:
+        return
+    older = select(table.id).where(table.concept_id == concept_id, table.ticket < newest)
+    dropped = older.order_by(table.present != present, table.ticket).limit(number - at_most)
+    await connection.execute(delete(correction_table).where(table.id.in_(dropped)))

@@ -239,6 +239,20 @@ async def test_of_a_persons_photo_no_vector_is_kept(town):
     assert not (await town.store.said(biscuit.id, Mark.unpack(fact_of(said)).digest)).present
 
 
+async def test_a_concept_keeps_so_many_corrections_as_the_settings_say(town):
+    """A store can't be filled by clicking; what was said last is always kept."""
+    teaching = town.bot.settings.teaching.model_copy(update={"max_corrections_per_concept": 2})
+    town.bot.settings = town.bot.settings.model_copy(update={"teaching": teaching})
+    await teach(town)
+    biscuit = await concept(town)
+    said = [await describe(town, photo=upload(RED, seed)) for seed in (10, 11, 12)]
+    for answer in said:
+        await town.bob.click(answer, label="✗ not Biscuit")
+    digests = [Mark.unpack(fact_of(answer)).digest for answer in said]
+    assert [await town.store.said(biscuit.id, digest) is not None for digest in digests] == [False, True, True]
+    assert len(town.engine.fitted[-1].corrections) == 2
+
+
 # -- asked by name
 async def test_whoever_is_asked_about_and_not_seen_is_said_without_asking_the_model(town, read):
     await teach(town)
