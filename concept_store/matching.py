@@ -1,6 +1,7 @@
 """Which heads fire on a photo, how sure and where: one matrix product, then arbitration between heads. numpy only; knows no database.
 
 A region can speak for one concept only: where several heads fire on overlapping regions, the surest wins and pushes the others down.
+So it does in every other region by what it says of that one: a large thing has parts, and its look-alike may fire on one of them.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def overlaps(boxes: np.ndarray) -> np.ndarray:
 
 def arbitrate(logits: np.ndarray, same_place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (H,) and regions (H,) when one place can have one name: from the surest head down, each is held against
-    "none of them" and the surer heads that already speak for an overlapping region."""
+    "none of them" and the surer heads: what those say of the same region, and of their own where it overlaps."""
     best = logits.max(0)
     probability, region = _sigmoid(best), logits.argmax(0)
     taken = np.zeros(len(logits))  # odds of surer heads at each region
@@ -123,7 +124,8 @@ def arbitrate(logits: np.ndarray, same_place: np.ndarray) -> tuple[np.ndarray, n
         share = _sigmoid(logits[:, head] - np.log1p(taken))
         region[head] = share.argmax()
         probability[head] = share[region[head]]
-        taken += np.where(same_place[region[head]], np.exp(logits[region[head], head]), 0.0)
+        odds = np.exp(logits[:, head])
+        taken += np.where(same_place[region[head]], odds[region[head]], odds)
     return probability, region
 
 

@@ -48,6 +48,14 @@ def test_on_one_region_the_surer_head_wins_and_pushes_the_other_below_one_half()
     assert loser.raw > 0.8 > 0.5 > loser.score
 
 
+def test_the_surer_head_speaks_for_the_other_parts_that_it_knows_too():
+    """A shoe's toe looks like another shoe's; the head of the shoe knows its toe less well than its side, but better than the other."""
+    side_and_toe, other = head((1, 0, 0.9)), head((0, 0, 0.8))
+    winner, loser = match_heads([other, side_and_toe], [sight((1, 0, 0), (0, 0, 1))])
+    assert (winner.index, winner.box) == (1, LEFT)
+    assert loser.raw > 0.8 > 0.5 > loser.score
+
+
 def test_two_heads_for_the_very_same_thing_are_both_unsure():
     scores = [s.score for s in match_heads([head((1, 0)), head((1, 0))], [sight((1, 0), boxes=[WHOLE])])]
     assert max(scores) == pytest.approx(0.98, abs=0.02) and min(scores) <= 0.5
