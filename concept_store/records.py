@@ -98,6 +98,8 @@ class Photo:
     digest: str
     captions: tuple[str, ...]
     box: Box | None  # where the subject is
+    faces: tuple[Box, ...] = ()  # its teacher was asked which of these is meant
+    face: Box | None = None  # the one its teacher chose
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from .records import (
     Announce,
+    Box,
     Claim,
     Concept,
     ConceptId,
@@ -93,6 +94,13 @@ class ConceptStore(Protocol):
 
     async def save_box(self, photo_id: PhotoId, box: tuple[float, float, float, float]) -> None:
         """Errors: NotFound."""
+
+    async def offer_faces(self, photo_id: PhotoId, faces: Sequence[Box]) -> None:
+        """Its teacher is asked which of these is meant. What was offered in the concept's other photos is offered no more, and what
+        was chosen in this one is forgotten. Errors: NotFound."""
+
+    async def choose_face(self, photo_id: PhotoId, face: Box) -> None:
+        """This one is meant, whatever an encoder sees there later. Errors: NotFound."""
 
     async def regions(self, concept_id: ConceptId, encoder: str) -> list[Regions]:
         """Of the concept's photos, in order; photos this encoder hasn't seen are left out."""

@@ -41,6 +41,24 @@ class PhotosContract(Contract):
         with pytest.raises(NotFound):
             await store.save_box(NO_PHOTO, LEFT)
 
+    async def test_faces_are_offered_in_one_photo_at_a_time_and_the_chosen_one_is_kept(self, store: ConceptStore) -> None:
+        first, second = await store.photos((await create(store)).id)
+        (others,) = await store.photos((await create(store, "Milo", photos=1)).id)
+        assert (first.faces, first.face) == ((), None)
+        await store.offer_faces(others.id, [LEFT, RIGHT])
+        await store.offer_faces(first.id, [LEFT, (0.123, 0.2, 0.30000000000000004, 1.0)])
+        await store.choose_face(first.id, LEFT)
+        await store.offer_faces(second.id, [RIGHT, LEFT])
+        kept = await store.photos(first.concept_id)
+        assert [(one.faces, one.face) for one in kept] == [((), LEFT), ((RIGHT, LEFT), None)]
+        await store.offer_faces(first.id, [LEFT, (0.123, 0.2, 0.30000000000000004, 1.0)])
+        kept = await store.photos(first.concept_id)
+        assert [(one.faces, one.face) for one in kept] == [((LEFT, (0.123, 0.2, 0.30000000000000004, 1.0)), None), ((), None)]
+        assert [one.faces for one in await store.photos(others.concept_id)] == [(LEFT, RIGHT)], "another concept's question stays"
+        for refused in (store.offer_faces(NO_PHOTO, [LEFT, RIGHT]), store.choose_face(NO_PHOTO, LEFT)):
+            with pytest.raises(NotFound):
+                await refused
+
     async def test_regions_come_back_exactly_and_in_the_photos_order(self, store: ConceptStore) -> None:
         made = await create(store, photos=3)
         first, _, third = await store.photos(made.id)

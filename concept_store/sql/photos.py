@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -37,6 +39,19 @@ class Photos(Part):
         async with self._db.write() as connection:
             await photo_must_exist(connection, photo_id)
             await connection.execute(update(photo_table).where(photo_table.c.id == photo_id).values(box=list(box)))
+
+    async def offer_faces(self, photo_id: PhotoId, faces: Sequence[Box]) -> None:
+        concept = select(photo_table.c.concept_id).where(photo_table.c.id == photo_id).scalar_subquery()
+        offered = {"faces": [list(face) for face in faces], "face": None}
+        async with self._db.write() as connection:
+            await photo_must_exist(connection, photo_id)
+            await connection.execute(update(photo_table).where(photo_table.c.concept_id == concept).values(faces=None))
+            await connection.execute(update(photo_table).where(photo_table.c.id == photo_id).values(offered))
+
+    async def choose_face(self, photo_id: PhotoId, face: Box) -> None:
+        async with self._db.write() as connection:
+            await photo_must_exist(connection, photo_id)
+            await connection.execute(update(photo_table).where(photo_table.c.id == photo_id).values(face=list(face)))
 
     async def regions(self, concept_id: ConceptId, encoder: str) -> list[Regions]:
         chosen = (

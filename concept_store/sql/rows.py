@@ -124,6 +124,8 @@ def photo_of(row: Row[Any]) -> Photo:
         digest=row.digest,
         captions=tuple(row.captions),
         box=None if row.box is None else box_of(row.box),
+        faces=tuple(box_of(face) for face in row.faces or ()),
+        face=None if row.face is None else box_of(row.face),
     )
 
 

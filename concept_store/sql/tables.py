@@ -111,6 +111,8 @@ photos = Table(
     Column("box", JSON(none_as_null=True)),
     Column("thumbnail", LargeBinary, nullable=False),  # before data: SQLite reads a row from the left
     Column("data", LargeBinary, nullable=False),
+    Column("faces", JSON(none_as_null=True)),  # at the end, where the migration put it
+    Column("face", JSON(none_as_null=True)),
     Index("ux_photos_concept_position", "concept_id", "position", unique=True),
 )
 

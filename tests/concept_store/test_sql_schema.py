@@ -10,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, inspect
 
-from concept_store.conformance.samples import create, scope
+from concept_store.conformance.samples import ENCODER, LEFT, RIGHT, create, scope, seen
 from concept_store.errors import StoreUnusable
 from concept_store.sql import open_sql_store
 from concept_store.sql.tables import metadata
@@ -63,18 +63,40 @@ async def test_every_row_that_belongs_to_another_dies_with_it():
     }
 
 
-async def test_the_first_migration_can_be_taken_back(path: Path):
+def taken_back(connection: Connection, revision: str) -> None:
     from alembic import command
     from alembic.config import Config
 
     from concept_store.sql.schema import MIGRATIONS
 
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.downgrade(config, revision)
+
+
+async def test_a_store_of_the_first_schema_is_brought_up_with_all_that_is_in_it(path: Path):
+    store = await open_sql_store(f"sqlite:///{path}")
+    made = await create(store)
+    first, second = await store.photos(made.id)
+    await store.save_regions(first.id, seen(0, 1))
+    await store.offer_faces(first.id, [LEFT, RIGHT])
+    await store.close()
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+        taken_back(connection, "0001")
+        assert "faces" not in {column["name"] for column in inspect(connection).get_columns("photos")}
+    store = await open_sql_store(f"sqlite:///{path}")
+    assert await store.photos(made.id) == [first, second]
+    assert len(await store.regions(made.id, ENCODER)) == 1
+    await store.close()
+
+
+async def test_the_first_migration_can_be_taken_back(path: Path):
     await (await open_sql_store(f"sqlite:///{path}")).close()
     with create_engine(f"sqlite:///{path}").begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        command.downgrade(config, "base")
+        taken_back(connection, "base")
         assert inspect(connection).get_table_names() == ["alembic_version"]
     store = await open_sql_store(f"sqlite:///{path}")
     await create(store)
