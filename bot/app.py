@@ -24,7 +24,7 @@ from concept_store.records import GuildId
 from concept_store.store import ConceptStore
 
 from .answering import Answerer
-from .commands import concepts, corrections, describe, people, privacy, server, teach, where
+from .commands import concepts, corrections, describe, faces, people, privacy, server, teach, where
 from .config import Settings
 from .engine_client import Engine
 from .membership import Membership
@@ -53,6 +53,9 @@ PRESSED: dict[str, Press] = {
     "undo-all": corrections.undo_all,
     "why": where.why,
     "undo": corrections.undo,
+    "which-face": faces.which_face,
+    "face": faces.choose,
+    "no-face": faces.cancel,
     "agree": people.agree,
     "decline": people.decline,
     "export": privacy.export,

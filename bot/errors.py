@@ -42,6 +42,8 @@ RefusalCode = Literal[
     "not_yours_to_undo",  # facts: name, teacher_id
     "nothing_to_undo",
     "nobody_recognised",
+    "face_chosen",  # facts: name; the question whose face is meant is open no more
+    "taught_photo_gone",  # facts: name
 ]
 
 Fact = str | int | float

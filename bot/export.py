@@ -69,7 +69,7 @@ def _facts(concept: Concept, photos: Sequence[Photo], user_id: UserId) -> dict[s
         "ready_at": concept.ready_at and concept.ready_at.isoformat(),
         "sentence": concept.sample,
         "photos": [
-            {"file": photo_name(concept, number), "captions": list(photo.captions), "subject_at": photo.box}
+            {"file": photo_name(concept, number), "captions": list(photo.captions), "subject_at": photo.box, "face_you_chose": photo.face}
             for number, photo in enumerate(photos, 1)
         ],
     }

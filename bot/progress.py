@@ -20,6 +20,9 @@ from concept_store.records import Concept, ConceptId, State
 from concept_store.store import ConceptStore
 
 from . import replies, views
+from .asking import Question, question_of, waits
+from .drawing import numbered_faces
+from .errors import Refusal
 from .teaching import NOWHERE, Progress
 from .views import Message
 
@@ -38,6 +41,22 @@ class Reply:
     latest: tuple[Concept, Progress] | None = None  # waits to be shown
     shown: Progress | None = None
     editing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@dataclass(frozen=True)
+class Word:
+    """What is said when a training is over: the last word, or the question whose face is meant. Both as discord.py's `send` has them."""
+
+    concept: Concept
+    question: Message | None = None
+
+    def to_teacher(self) -> dict[str, Any]:
+        if self.question is None:
+            return {"content": replies.last_word(self.concept)}
+        return {"view": self.question.view, "files": self.question.files()}
+
+    def to_all(self) -> dict[str, Any]:
+        return self.to_teacher() if self.question is None else {"view": views.face_asked(self.concept).view}
 
 
 class ProgressReplies:
@@ -68,7 +87,10 @@ class ProgressReplies:
 
     async def finished(self, concept: Concept) -> None:
         reply = self._replies.pop(concept.id, None) or Reply(concept, None)
-        await self._show_last(reply, concept, Progress("ready" if concept.state is State.READY else "failed"))
+        asks = await self._question(concept) is not None
+        if asks:
+            self._replies[concept.id] = reply  # it goes on with the answer
+        await self._show_last(reply, concept, Progress("ready" if concept.state is State.READY else "asking" if asks else "failed"))
         await self.announce(concept, reply.interaction)
         await self.move_up()
 
@@ -128,7 +150,8 @@ class ProgressReplies:
         if progress is None:
             return views.said(replies.forgotten(concept.name))
         text = "\n".join(filter(None, (replies.progress(concept, progress), reply.note)))
-        buttons = [views.try_again(concept)] if progress.stage == "failed" else []
+        pressed = {"failed": views.try_again, "asking": views.which_face}.get(progress.stage)
+        buttons = [pressed(concept)] if pressed else []
         picture = await self.store.thumbnail(concept.id) if progress.stage == "ready" else None  # sent once, not with every step
         return views.teaching(text, progress.stage, picture, buttons)
 
@@ -156,35 +179,56 @@ class ProgressReplies:
             self._announcing.discard(concept.id)
 
     async def _say(self, concept: Concept, interaction: discord.Interaction[Any] | None) -> None:
-        """By the token while it lives, else in the channel, else in a direct message. Whoever has closed all three isn't told."""
-        for way in (self._by_token, self._in_channel, self._in_person):
+        """By the token while it lives, else in the channel, else in a direct message; a question in the direct message first, because
+        nobody else is to see the faces. Whoever has closed all three isn't told."""
+        word = await self._word(concept)
+        later = (self._in_person, self._in_channel) if word.question else (self._in_channel, self._in_person)
+        for way in (self._by_token, *later):
             try:
-                if await way(concept, interaction):
+                if await way(concept, word, interaction):
                     return
             except discord.HTTPException as error:
                 if error.status >= 500:
                     raise
                 log.info("not_said", concept=concept.id, way=way.__name__, status=error.status, code=error.code)
 
-    async def _by_token(self, concept: Concept, interaction: discord.Interaction[Any] | None) -> bool:
+    async def _question(self, concept: Concept) -> Question | None:
+        return question_of(concept, await self.store.photos(concept.id)) if waits(concept) else None
+
+    async def _word(self, concept: Concept) -> Word:
+        question = await self._question(concept)
+        try:
+            return Word(concept, await faces_shown(concept, question) if question else None)
+        except Refusal:  # its photo can't be opened: what is left to say is that it didn't work
+            return Word(concept)
+
+    async def _by_token(self, concept: Concept, word: Word, interaction: discord.Interaction[Any] | None) -> bool:
         if interaction is None or interaction.is_expired():
             return False
-        await interaction.followup.send(
-            replies.last_word(concept), ephemeral=hidden(concept), allowed_mentions=only(concept.owner_id), wait=True
-        )
+        alone = hidden(concept) or word.question is not None
+        await interaction.followup.send(**word.to_teacher(), ephemeral=alone, allowed_mentions=only(concept.owner_id), wait=True)
         return True
 
-    async def _in_channel(self, concept: Concept, interaction: object) -> bool:
+    async def _in_channel(self, concept: Concept, word: Word, interaction: object) -> bool:
         if concept.announce is None or concept.private:
             return False
         channel = self.client.get_partial_messageable(concept.announce.channel_id)
-        await channel.send(replies.last_word(concept), allowed_mentions=only(concept.owner_id))
+        await channel.send(**word.to_all(), allowed_mentions=only(concept.owner_id))
         return True
 
-    async def _in_person(self, concept: Concept, interaction: object) -> bool:
+    async def _in_person(self, concept: Concept, word: Word, interaction: object) -> bool:
         teacher = await self.client.fetch_user(concept.owner_id)
-        await teacher.send(replies.last_word(concept), allowed_mentions=only(concept.owner_id))
+        await teacher.send(**word.to_teacher(), allowed_mentions=only(concept.owner_id))
         return True
+
+
+async def faces_shown(concept: Concept, question: Question) -> Message:
+    """Errors: Refusal taught_photo_gone."""
+    try:
+        picture = await asyncio.to_thread(numbered_faces, question.photo.data, question.faces)
+    except OSError as error:
+        raise Refusal("taught_photo_gone", name=concept.name) from error
+    return views.face_question(concept, question, picture)
 
 
 def only(user_id: int) -> discord.AllowedMentions:

@@ -16,6 +16,7 @@ from concept_store.records import Concept, Kept, Kind, Match, State
 from myvlm_engine.messages import ErrorCode
 
 from .answering import Answer, Recognised
+from .asking import waits
 from .engine_client import EngineError, EngineUnreachable
 from .errors import Refusal, RefusalCode
 from .explaining import Reason
@@ -93,6 +94,12 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
     "nothing_to_undo": lambda f: "That correction was taken back already. Run `/describe` with the photo to see how it stands.",
     "nobody_recognised": lambda f: (
         "I recognise nobody of yours in this photo any more, so there is nothing to confirm. Run `/describe` with it to see how it stands."
+    ),
+    "face_chosen": lambda f: (
+        f"Whose face **{f['name']}** is was said already, or is asked anew by now. `/concepts show` shows how it stands."
+    ),
+    "taught_photo_gone": lambda f: (
+        f"I can't open that photo of **{f['name']}** any more. Run `/concepts forget`, and teach it again with other photos."
     ),
     "message_without_photo": lambda f: "There is no photo in that message. Choose one with a picture attached, or use `/describe`.",
 }
@@ -191,6 +198,11 @@ def progress(concept: Concept, at: Progress) -> str:
             said = f"\n> {quoted(at.sample)}" if at.sample else ""
             doubt = "" if at.noun_seen else f"\n{unseen(noun)}"
             return f"### Learning to say {name}\n{bar(at.step, at.of)}{said}\n-# Usable already: `/describe` puts the name in place of “{noun}”.{doubt}"
+        case "asking":
+            return (
+                f"### Which face is {name}?\n🙋 There are several in a photo, and nothing tells me whose is meant. I have asked whoever "
+                "taught it. The photos are safe, and learning goes on with the answer."
+            )
         case "waiting":
             return f"### Kept: {name}\n💤 {waiting(at.reason)} Your photos are safe; it goes on by itself."
         case "ready":
@@ -228,6 +240,36 @@ def last_word(concept: Concept) -> str:
         return f"<@{concept.owner_id}> Learning **{concept.name}** didn't work. {failure_sentence(concept.failure)}"
     sample = f" For example: “{quoted(concept.sample)}”" if concept.sample else ""
     return f"<@{concept.owner_id}> **{concept.name}** is ready.{sample}"
+
+
+def face_question(concept: Concept, photo_number: int) -> str:
+    """Mentions the teacher and nobody else."""
+    end = "keeps everything as it is" if concept.has_head else f"forgets {concept.name} and these photos"
+    return (
+        f"### Which face is {concept.name}?\n<@{concept.owner_id}> There are several in photo {photo_number}, and nothing tells me whose you "
+        f"mean. Press its number; what I computed from the other faces here is deleted then.\n-# If it isn't among them, teach with photos "
+        f"where it is larger. **Cancel** {end}."
+    )
+
+
+def face_asked(concept: Concept) -> str:
+    """Mentions the teacher and nobody else."""
+    return (
+        f"<@{concept.owner_id}> There are several faces in your photos of **{concept.name}**, and nothing tells me whose you mean. Press the "
+        "button to choose; only you will see them."
+    )
+
+
+def faces_alt(number: int) -> str:
+    return f"{number} faces cut out of the photo, numbered from 1"
+
+
+def face_chosen(concept: Concept, number: int) -> str:
+    return f"Face {number} is **{concept.name}**. I go on learning, and tell you when I'm done."
+
+
+def face_left_open(concept: Concept) -> str:
+    return f"**{concept.name}** stays as it is. `/concepts show` has the button when you want to choose after all."
 
 
 def advice(given: int, distinct: Sequence[Photo]) -> str:
@@ -352,6 +394,8 @@ STATES = {State.QUEUED: "⏳ waiting", State.TRAINING: "📚 learning", State.RE
 
 
 def state(concept: Concept) -> str:
+    if waits(concept):
+        return "🙋 waits for its teacher to choose a face"
     words = STATES[concept.state]
     usable = concept.has_head and concept.state is not State.READY
     return f"{words}, usable already" if usable else words

@@ -18,8 +18,9 @@ import structlog
 from concept_store.errors import LeaseLost, NotFound, StoreError
 from concept_store.records import Announce, Claim, Concept, ConceptId, Embedding, GuildId, Photo, Regions, Scope
 from concept_store.store import ConceptStore
-from myvlm_engine.messages import FitRequest, HealthReply, Sight, TaughtPhoto, TeachEvent, TeachRequest
+from myvlm_engine.messages import FACES, FitRequest, HealthReply, Sight, TaughtPhoto, TeachEvent, TeachRequest
 
+from .asking import SEVERAL, offered, only
 from .engine_client import Engine, EngineError, EngineUnreachable
 from .names import DEFAULT_NOUNS
 from .sights import encoder_for, head_of, regions_of, sight_of
@@ -27,7 +28,7 @@ from .sights import encoder_for, head_of, regions_of, sight_of
 log = structlog.get_logger("myvlm.teaching")
 
 Result = TypeVar("Result")
-Stage = Literal["queued", "seeing", "usable", "learning", "waiting", "ready", "failed"]
+Stage = Literal["queued", "seeing", "usable", "learning", "waiting", "asking", "ready", "failed"]
 PASSING = ("busy", "not_ready", "other_encoder", "other_vlm")  # codes that go away by waiting or by asking again
 LOST = "lost"  # tried as often as is allowed, and broken off each time
 HARD_NEGATIVES = 8  # neighbours whose photos a new head learns not to fire on
@@ -200,12 +201,22 @@ class Teacher:
         """The engine wasn't there, or refused: what goes away by itself is waited for, the rest is told."""
         if isinstance(error, EngineError) and error.code not in PASSING:
             log.warning("refused", concept=lease.claim.concept_id, code=error.code)
+            await self._offer_faces(lease.claim.concept_id, error)
             return await self._failed(lease, error.code)
         reason = error.code if isinstance(error, EngineError) else "unreachable"
         log.info("waiting", concept=lease.claim.concept_id, reason=reason)
         await self._given_back(lease)
         self._pause(reason)
         await self._tell(lease.claim.concept_id, Progress("waiting", reason=reason))
+
+    async def _offer_faces(self, concept_id: ConceptId, error: EngineError) -> None:
+        """Where nothing tells whose face is meant, the faces to choose from are kept: its teacher is asked as soon as it has failed."""
+        if error.code != SEVERAL:
+            return
+        photos = await self.store.photos(concept_id)
+        if found := offered(error.facts, len(photos)):
+            with suppress(NotFound):
+                await self.store.offer_faces(photos[found[0]].id, found[1])
 
     async def _given_back(self, lease: Lease) -> None:
         with suppress(LeaseLost, NotFound):
@@ -246,7 +257,7 @@ class Teacher:
         encoder = encoder_for(concept.kind, (await self._ready_health()).encoders)
         known = await self.store.regions(concept.id, encoder)
         if len(known) == len(photos) and concept.class_noun:
-            return concept, known
+            return concept, await self._meant(photos, known)
         hints: Counter[str] = Counter()
         for number, photo in enumerate(photos, 1):
             await self.listener.progress(concept, Progress("seeing", step=number, of=len(photos)))
@@ -256,7 +267,18 @@ class Teacher:
             hints.update([reply.noun] if reply.noun else [])
         if not concept.class_noun:
             concept = await self.store.set_class_noun(concept.id, agreed_noun(concept.kind, hints, len(photos)))
-        return concept, await self.store.regions(concept.id, encoder)
+        return concept, await self._meant(photos, await self.store.regions(concept.id, encoder))
+
+    async def _meant(self, photos: Sequence[Photo], seen: Sequence[Regions]) -> list[Regions]:
+        """Where its teacher chose a face, that one alone: what the others in the photo looked like is forgotten."""
+        kept = list(seen)
+        for at, (photo, regions) in enumerate(zip(photos, seen, strict=False)):
+            if photo.face is None or not regions.encoder.startswith(FACES):
+                continue
+            kept[at] = only(regions, photo.face)
+            if kept[at] is not regions:
+                await self.store.save_regions(photo.id, kept[at])
+        return kept
 
     async def _fit(self, lease: Lease, concept: Concept, photos: Sequence[Photo], seen: list[Regions]) -> None:
         """The head: from here on the concept is recognised, and named by its name in place of its class noun."""

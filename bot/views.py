@@ -18,7 +18,8 @@ from concept_store.records import Concept, ConceptId, State, UserId
 
 from . import replies
 from .answering import Answer
-from .drawing import SQUARES
+from .asking import Choice, Question
+from .drawing import FACES_A_ROW, SQUARES
 from .errors import Refusal
 from .explaining import Reason
 from .marks import Mark
@@ -74,6 +75,28 @@ def teaching(text: str, stage: str, thumbnail: bytes | None, buttons: Sequence[B
     if thumbnail is not None:
         words = ui.Section(text, accessory=ui.Thumbnail("attachment://taught.jpg"))
     return Message(layout(words, *_row(*buttons), colour=COLOURS.get(stage, BLUE)), (("taught.jpg", thumbnail),) if thumbnail else ())
+
+
+# -- whose face
+def which_face(concept: Concept) -> Button:
+    """Everybody sees it; who may press it is asked when it is pressed."""
+    return Button("which-face", concept.id, 0, "Which face?", discord.ButtonStyle.primary)
+
+
+def face_question(concept: Concept, question: Question, picture: bytes) -> Message:
+    """For its teacher's eyes only."""
+    faces = enumerate(question.faces, 1)
+    buttons = [Button("face", Choice(concept.id, question.number, face).packed, 0, str(number)) for number, face in faces]
+    rows = [row for at in range(0, len(buttons), FACES_A_ROW) for row in _row(*buttons[at : at + FACES_A_ROW])]
+    end = _row(Button("no-face", concept.id, 0, "Cancel"))
+    gallery = _gallery(["faces.jpg"], replies.faces_alt(len(buttons)))
+    text: Item = ui.TextDisplay(replies.face_question(concept, question.number))
+    return Message(layout(text, gallery, *rows, *end, colour=BLUE), (("faces.jpg", picture),))
+
+
+def face_asked(concept: Concept) -> Message:
+    """What everybody may see of it."""
+    return Message(layout(ui.TextDisplay(replies.face_asked(concept)), *_row(which_face(concept)), colour=BLUE))
 
 
 # -- answers
@@ -145,11 +168,13 @@ def concept_list(concepts: Sequence[Concept], thumbnails: Sequence[bytes], page:
     return Message(layout(heading, *sections, *_row(*turns), colour=BLUE), tuple((f"{at}.jpg", data) for at, data in enumerate(thumbnails)))
 
 
-def concept_page(concept: Concept, pictures: Sequence[bytes], asker: UserId, mine: bool, can_forget: bool) -> Message:
+def concept_page(
+    concept: Concept, pictures: Sequence[bytes], asker: UserId, mine: bool, can_forget: bool, asks_face: bool = False
+) -> Message:
     gallery = _gallery([f"{at}.jpg" for at in range(len(pictures))], concept.name)
     buttons: list[Button] = []
     if mine and concept.state is State.FAILED:
-        buttons.append(try_again(concept))
+        buttons.append(which_face(concept) if asks_face else try_again(concept))
     if mine and concept.has_head:
         buttons.append(Button("undo-all", concept.id, asker, "Undo corrections"))
     if can_forget:

@@ -12,6 +12,7 @@ from concept_store.names import name_key
 from concept_store.records import Concept, ConceptId, State, UserId
 
 from .. import replies, views
+from ..asking import question_of
 from ..errors import Refusal
 from ..names import clean_name
 from ..permissions import can_forget, refuse_changing, refuse_forgetting, visible
@@ -155,5 +156,7 @@ async def shown(interaction: Interaction, concept: Concept) -> views.Message:
     asker = UserId(interaction.user.id)
     mine = concept.owner_id == asker
     store = interaction.client.store
-    pictures = [photo.thumbnail for photo in await store.photos(concept.id)] if mine else [await store.thumbnail(concept.id)]
-    return views.concept_page(concept, pictures, asker, mine, can_forget(concept, *who(interaction)))
+    photos = await store.photos(concept.id) if mine else []
+    pictures = [photo.thumbnail for photo in photos] or [await store.thumbnail(concept.id)]
+    asks_face = question_of(concept, photos) is not None
+    return views.concept_page(concept, pictures, asker, mine, can_forget(concept, *who(interaction)), asks_face)

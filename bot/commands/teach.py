@@ -111,8 +111,12 @@ async def deferred(interaction: Interaction, hidden: bool) -> Announce:
 
 async def begin(interaction: Interaction, concept: Concept, note: str = "") -> None:
     """From here on the deferred reply shows how it goes."""
-    bot = interaction.client
-    bot.progress.open(concept, interaction, note)
+    interaction.client.progress.open(concept, interaction, note)
+    await proceed(interaction.client, concept)
+
+
+async def proceed(bot: MyVlmBot, concept: Concept) -> None:
+    """A concept that has just been queued: its reply says so, and it is learned when its turn comes."""
     if reason := bot.teacher.paused:
         await bot.progress.progress(concept, Progress("waiting", reason=reason))
     else:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from bot.config import PhotoSettings, Settings, TeachingSettings
-from bot.engine_client import EngineError, EngineUnreachable
+from bot.engine_client import EngineError, EngineUnreachable, Facts
 from myvlm_engine.messages import (
     AnswerReply,
     AnswerRequest,
@@ -43,6 +43,7 @@ class FakeEngine:
         self.down = False
         self.ready = True
         self.vlm = VLM
+        self.encoders = [ENCODER]
         self.noun: str | None = None
         self.refuse: dict[str, EngineError] = {}  # verb -> error
         self.break_after: int | None = None  # steps after which the stream is cut, once
@@ -113,7 +114,7 @@ class FakeEngine:
         return HealthReply(
             ready=self.ready,
             vlm=self.vlm,
-            encoders=[ENCODER],
+            encoders=self.encoders,
             device="cpu",
             dtype="float32",
             busy=False,
@@ -172,4 +173,59 @@ test_settings.__test__ = False  # type: ignore[attr-defined]
 
 
 def refusal_of(code: ErrorCode, **facts: str | int) -> EngineError:
-    return EngineError(code, dict(facts))
+    known: Facts = dict(facts)
+    return EngineError(code, known)
+
+
+class FaceEngine(FakeEngine):
+    """Finds faces too: stripes of one colour. As with the real engine, a person's head needs a photo with one face alone."""
+
+    def __init__(self, steps: int = 4):
+        super().__init__(steps)
+        self.encoders = [ENCODER, FACES]
+
+    async def see(self, photo: bytes) -> SeeReply:
+        reply = await super().see(photo)
+        return SeeReply(sights=[*reply.sights, sight_of_stripes(photo, self.encoders[1])], noun=reply.noun)
+
+    async def fit(self, request: FitRequest) -> FitReply:
+        if request.kind != "person":
+            return await super().fit(request)
+        self._called("fit")
+        self.fitted.append(request)
+        alone = [sight for sight in request.positives if len(sight.boxes) == 1]
+        if not alone:
+            numbers = [round(1000 * side) for box in request.positives[0].boxes for side in box]
+            raise EngineError("several_faces", {"photo": 0, "boxes": numbers})
+        head = head_of_colours(alone).model_copy(update={"encoder": self.encoders[1]})
+        return FitReply(head=head, photo_boxes=[sight.boxes[0] for sight in request.positives], seconds=0.01)
+
+
+FACES = "faces-stripes:1"
+
+
+def crowd(*colours: tuple[int, int, int], seed: int = 0, widths: Sequence[int] = ()) -> bytes:
+    """A photo with a stripe of each colour, from left to right; neighbours must differ. 48 pixels wide where `widths` doesn't say."""
+    stripes = [
+        Image.open(io.BytesIO(photo_of(colour, seed, (width, 64))))
+        for colour, width in zip(colours, widths or [48] * len(colours), strict=True)
+    ]
+    photo = Image.new("RGB", (sum(stripe.width for stripe in stripes), 64))
+    left = 0
+    for stripe in stripes:
+        photo.paste(stripe, (left, 0))
+        left += stripe.width
+    out = io.BytesIO()
+    photo.save(out, "JPEG", quality=95, subsampling=0)
+    return out.getvalue()
+
+
+def sight_of_stripes(photo: bytes, encoder: str) -> Sight:
+    """(n, 3): the colour of each stripe around grey, of unit length."""
+    columns = np.asarray(Image.open(io.BytesIO(photo)).convert("RGB"), dtype=np.float32).mean(0)  # (W, 3)
+    ends = np.flatnonzero(np.diff(columns.argmax(1))) + 1
+    stripes = [(start, end) for start, end in zip([0, *ends], [*ends, len(columns)], strict=True) if end - start > 3]
+    vectors = np.stack([columns[start:end].mean(0) - 100.0 for start, end in stripes])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    boxes = [(start / len(columns), 0.0, end / len(columns), 1.0) for start, end in stripes]
+    return Sight(encoder=encoder, width=3, vectors=pack(vectors), boxes=boxes)

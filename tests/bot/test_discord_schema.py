@@ -54,7 +54,11 @@ def _as_documented(body: Any) -> Any:
     """discord.py sends some ids as numbers, which Discord takes ("snowflakes … as strings or integers"); the description wants text."""
     if not isinstance(body, dict):
         return body
-    ids = {"attachments": lambda files: [{**file, "id": str(file["id"])} for file in files], "users": lambda users: [*map(str, users)]}
+    ids = {
+        "attachments": lambda files: [{**file, "id": str(file["id"])} for file in files],
+        "users": lambda users: [*map(str, users)],
+        "recipient_id": str,
+    }
     told = {key: ids[key](value) if key in ids else value for key, value in body.items()}
     return {key: _as_documented(value) if key in ("data", "allowed_mentions") else value for key, value in told.items()}
 

@@ -36,8 +36,8 @@ class Interaction:
         await self.open.wait()
         self.edits.append("\n".join(texts(view.to_components())))
 
-    async def send(self, text: str, **options: Any) -> None:
-        self.words.append(text)
+    async def send(self, content: str, **options: Any) -> None:
+        self.words.append(content)
 
 
 class Stand:
@@ -119,5 +119,3 @@ async def test_the_last_word_is_not_said_twice_at_once(store, kept):
     done = replace(kept, state=State.READY)
     await asyncio.gather(*(stand.replies.announce(done, stand.interaction) for _ in range(3)))
     assert len(stand.interaction.words) == 1
-
-
