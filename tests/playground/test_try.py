@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageDraw
 from support.browser import CHROMIUM, Person, person_at
-from support.pictures import scene_photo, write_toy_photos
+from support.pictures import scene_photo, toy_photo, write_toy_photos
 from support.processes import MYVLM, STUB_ENGINE, Process, page_address, process, until_healthy
 
 from bot.supervisor import free_port
@@ -54,6 +56,35 @@ async def test_teach_with_four_files_then_describe_another(tmp_path: Path) -> No
         await person.reads("Learned from 4 photos")
         await person.command("describe", files={"photo": photos[4]})
         await person.reads("Zippy recognised", within_s=30)
+
+
+async def test_what_is_said_by_the_buttons_under_an_answer_holds_for_the_photos_next_answers(tmp_path: Path) -> None:
+    photos = write_toy_photos(tmp_path, range(4))
+    unsure = tmp_path / "unsure.jpg"
+    unsure.write_bytes(toy_photo_with_a_patch(4))
+    async with stub_engine(tmp_path) as environ, trying(tmp_path, environ) as (_, person):
+        await teach_zippy(person, photos)
+        await person.reads("Zippy is ready", within_s=60)
+        await person.command("describe", files={"photo": unsure})
+        await person.reads(re.compile(r"Zippy recognised, [5-8]\d % sure"), within_s=30)
+        await person.press("✓ right")
+        await person.reads("I'll remember that Zippy is in this photo", within_s=30)
+        await person.command("describe", files={"photo": unsure})
+        await person.reads("Zippy recognised, 99 % sure", within_s=30)
+        await person.press("✗ not Zippy")
+        said = await person.reads("Zippy isn't in this photo. I'll remember that.", within_s=30)
+        assert said.count("Nobody and nothing I know in it") == 1 and "99 % sure" not in said  # the answer itself has changed
+        await person.command("describe", files={"photo": unsure})
+        await person.reads(re.compile(r"(Nobody and nothing I know in it[\s\S]*){2}"), within_s=30)
+
+
+def toy_photo_with_a_patch(seed: int) -> bytes:
+    """The stand-in engine goes by colours: a green corner makes it less sure."""
+    photo = Image.open(io.BytesIO(toy_photo(seed)))
+    ImageDraw.Draw(photo).rectangle((0, 0, 60, 60), fill=(0, 200, 60))
+    out = io.BytesIO()
+    photo.save(out, "JPEG", quality=88)
+    return out.getvalue()
 
 
 @pytest.mark.timeout(1800)
