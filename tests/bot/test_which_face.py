@@ -17,7 +17,7 @@ from bot.asking import MOST, Choice, Question, offered, only, question_of
 from bot.drawing import numbered_faces
 from bot.permissions import PEOPLE_SETTING
 from bot.progress import faces_shown
-from bot.sights import regions_of
+from bot.sights import regions_of, sight_of
 from bot.teaching import NOWHERE
 from concept_store.errors import LeaseLost, NotFound
 from concept_store.records import ConceptId, Kind, NewConcept, NewPhoto, Scope, State
@@ -252,6 +252,10 @@ async def test_every_body_fits_discords_own_description(town, env, crowded):
     await town.bob.click(whispered(crowded), label="1")
     wrong = [fault for entry in env.http_requests if entry.json is not None for fault in faults(entry.method, entry.path, entry.json)]
     assert wrong == []
+    bodies = [entry.json.get("data", entry.json) for entry in env.http_requests if isinstance(entry.json, dict)]
+    policies = [body["allowed_mentions"] for body in bodies if "allowed_mentions" in body]
+    pinged = {int(user) for policy in policies for user in policy.get("users", [])}
+    assert pinged == {town.bob.id} and all(policy["parse"] == [] for policy in policies)
 
 
 # -- the choice holds
@@ -344,6 +348,28 @@ async def test_an_engine_that_does_not_say_which_faces_fails_the_teach_as_before
     town.engine.refuse["fit"] = refusal_of("several_faces")
     told = await teach(town, "Nobody")
     assert "Learning Nobody didn't work" in read(told.response) and labels(told.response) == [["Try again"]]
+    town.engine.refuse.clear()
+    again = await town.bob.click(told.response, label="Try again")  # an engine of this version says them
+    assert "Which face is Nobody?" in read(again.response) and labels(whispered(again)) == [["1", "2"], ["Cancel"]]
+
+
+def test_the_real_engine_takes_the_chosen_face_for_the_one_that_is_meant():
+    from myvlm_engine.errors import SeveralFaces
+    from myvlm_engine.messages import FitRequest, Sight, pack
+    from myvlm_engine.recognition.face_heads import fit_faces
+    from myvlm_engine.recognition.face_vectors import lifted
+
+    rng, places = np.random.default_rng(1), [(0.1, 0.1, 0.3, 0.4), (0.6, 0.1, 0.8, 0.4)]
+    couple = rng.normal(size=(2, 128))
+    couple *= 1.4 / np.linalg.norm(couple, axis=1, keepdims=True)
+    looks = [lifted(couple + rng.normal(size=(2, 128), scale=0.01)) for _ in range(2)]
+    seen = [Sight(encoder="faces-1-dlib-00000000", width=130, vectors=pack(look), boxes=places) for look in looks]
+    with pytest.raises(SeveralFaces) as refused:
+        fit_faces(FitRequest(kind="person", positives=seen))
+    photo, faces = offered(refused.value.reply().facts, len(seen))
+    seen[photo] = sight_of(only(regions_of(seen[photo]), faces[1]))
+    head, boxes = fit_faces(FitRequest(kind="person", positives=seen))
+    assert len(head.biases) == 2 and boxes == [places[1], places[1]]
 
 
 def test_the_chosen_face_is_found_again_by_its_place():
