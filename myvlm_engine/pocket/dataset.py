@@ -171,7 +171,7 @@ def views_of(image: Image.Image, index: int, count: int) -> list[torch.Tensor]:
     return views
 
 
-def cache_features(examples: list[Example], folder: Path, views: int = 2, batch: int = 8) -> tuple[Features, WordSpotter]:
+def cache_features(examples: list[Example], folder: Path, views: int = 6, batch: int = 8) -> tuple[Features, WordSpotter]:
     """Runs the tower once over every example; what an earlier run finished is kept."""
     from tqdm import tqdm
 

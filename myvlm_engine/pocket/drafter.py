@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from .vision import TOKEN_CHANNELS
 
@@ -115,13 +116,16 @@ class Drafter(nn.Module):
         begin = torch.full_like(labels[:, :1], BEGIN)
         return self.lm(encoder_outputs=(memory,), decoder_input_ids=torch.cat([begin, labels[:, :-1]], 1)).logits
 
-    def drafts(self, features: torch.Tensor) -> list[str]:
+    def drafts(self, features: torch.Tensor, beside: Drafter | None = None) -> list[str]:
         """The likeliest caption of each photo, lower case, without a full stop."""
-        return self._texts(features, num_beams=BEAMS, do_sample=False)
+        return self.likely(features, beside)[::BEAMS]
 
-    def likely(self, features: torch.Tensor) -> list[str]:
-        """BEAMS captions of one photo, likeliest first."""
-        return self._texts(features, num_beams=BEAMS, num_return_sequences=BEAMS, do_sample=False)
+    def likely(self, features: torch.Tensor, beside: Drafter | None = None) -> list[str]:
+        """BEAMS captions of each photo, likeliest first; with `beside`, by the mean of both drafters' probabilities."""
+        both = LogitsProcessorList([Beside(beside, features)] if beside else [])
+        return self._texts(
+            features, num_beams=BEAMS, num_return_sequences=BEAMS, do_sample=False, logits_processor=LogitsProcessorList(both)
+        )
 
     def samples(self, features: torch.Tensor) -> list[str]:
         """2 x SAMPLES captions that people might write of one photo and its mirror image; the same ones every time."""
@@ -137,3 +141,19 @@ class Drafter(nn.Module):
     def generate(self, features: torch.Tensor, **how) -> torch.Tensor:
         """Token ids (B * num_return_sequences, T), the begin token left out."""
         return self.lm.generate(encoder_outputs=self.encode(features), max_new_tokens=MAX_WORDS + 1, **how)[:, 1:]
+
+
+class Beside(LogitsProcessor):
+    """A second drafter's say in every word: drafters trained from different first weights err differently."""
+
+    def __init__(self, drafter: Drafter, features: torch.Tensor):
+        """`features` (B, 26, TOKEN_CHANNELS) of the photos that are written about."""
+        self.drafter, self.memory = drafter, drafter.encode(features).last_hidden_state
+
+    @torch.no_grad()
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """(B * beams, T) ids so far and (B * beams, V) log-probabilities -> log of the mean of both drafters' probabilities."""
+        memory = self.memory.repeat_interleave(len(input_ids) // len(self.memory), 0)
+        logits = self.drafter.lm(encoder_outputs=(memory,), decoder_input_ids=input_ids).logits[:, -1]
+        mixed = torch.logaddexp(scores.log_softmax(-1), logits.log_softmax(-1)) - math.log(2)
+        return mixed  # type: ignore[return-value]

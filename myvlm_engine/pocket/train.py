@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import random
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from .align import align_projector, word_vectors
 from .dataset import CAPTION_PROMPT, DRAFTS, Example, Features, cache_features, caption_shares, captioned_rows, load_examples
 from .projector import Projector, add_lora
 from .prompts import Hints, prefix_texts
+from .run_folder import RunFolder
 from .slots import Slot, name_subjects
 from .train_drafter import DrafterRun, keep_drafts, train_drafter, train_drafter_self_critical, unseen_rows
 from .tree import Batch, Tree, collate, encode, grow_tree
@@ -143,33 +143,27 @@ class Run:
     """A training run in a folder: checkpoints, log, resumption."""
 
     def __init__(self, work: Path, model: Model, name: str, rates: dict[str, float], decay: float = 0.02):
-        self.work, self.model, self.name = work, model, name
+        self.folder, self.model = RunFolder(work, name), model
         groups = {prefix: [p for n, p in model.parameters().items() if n.startswith(prefix)] for prefix in rates}
         self.rates = rates
         self.optimiser = torch.optim.AdamW([{"params": groups[k], "lr": rates[k]} for k in rates], weight_decay=decay, betas=(0.9, 0.98))
         self.step = 0
-        self.started = time.monotonic()
 
     @property
-    def checkpoint(self) -> Path:
-        return self.work / f"{self.name}.pt"
+    def name(self) -> str:
+        return self.folder.name
 
     def resume(self) -> None:
-        if self.checkpoint.exists():
-            state = torch.load(self.checkpoint, weights_only=True)
+        if state := self.folder.load():
             load_parameters(self.model, state["parameters"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.step = state["step"]
 
     def save(self) -> None:
-        state = {"parameters": read_parameters(self.model), "optimiser": self.optimiser.state_dict(), "step": self.step}
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        self.folder.save({"parameters": read_parameters(self.model), "optimiser": self.optimiser.state_dict(), "step": self.step})
 
     def log(self, **facts) -> None:
-        with (self.work / "log.jsonl").open("a") as out:
-            out.write(json.dumps({"run": self.name, "step": self.step, "seconds": round(time.monotonic() - self.started), **facts}) + "\n")
+        self.folder.log(self.step, **facts)
 
     def update(self, loss: torch.Tensor, scale: float) -> None:
         loss.backward()
@@ -222,7 +216,7 @@ def main(
     seed: int = 0,
     scst_steps: int = 100,
     draft_epochs: int = 16,
-    draft_scst_epochs: int = 3,
+    draft_scst_epochs: int = 2,
     warm: bool = False,
 ) -> None:
     """Stages in this order: draft (the drafter), xe (cross-entropy), scst (self-critical), ship (writes the package's weights).
@@ -252,12 +246,17 @@ def main(
     return None
 
 
+DRAFTERS = (("draft", "drafter"), ("sampler", "second"))  # names before and after self-critical training, by seed
+
+
 def draft(work: Path, examples: list[Example], features: Features, epochs: int, scst_epochs: int) -> None:
-    """Trains the drafter in both ways and keeps its drafts of all photos."""
-    train_drafter(DrafterRun(work, examples, features, "draft"), epochs)
-    run = DrafterRun(work, examples, features, "draft_scst", start=work / "draft.pt")
-    train_drafter_self_critical(run, scst_epochs)
-    keep_drafts(run, work / "features" / DRAFTS)
+    """Trains both drafters in both ways and keeps their drafts of all photos."""
+    critical: list[DrafterRun] = []
+    for seed, (plain, name) in enumerate(DRAFTERS):
+        train_drafter(DrafterRun(work, examples, features, plain, seed), epochs)
+        critical.append(DrafterRun(work, examples, features, name, seed, start=work / f"{plain}.pt"))
+        train_drafter_self_critical(critical[-1], scst_epochs)
+    keep_drafts(critical[0], critical[1].model, work / "features" / DRAFTS)
 
 
 def first_lesson(model: Model, examples: list[Example], features: Features, spotter: WordSpotter, work: Path) -> None:
@@ -275,19 +274,23 @@ def first_lesson(model: Model, examples: list[Example], features: Features, spot
 
 
 def ship(work: Path, examples: list[Example], features: Features, spotter: WordSpotter) -> None:
-    """Packs the newest finished stage as the package's safetensors, a note of where it comes from in the header."""
-    stage = "scst" if (work / "scst.pt").exists() else "xe"
-    state = torch.load(work / f"{stage}.pt", weights_only=True)
-    drafters: dict[str, torch.Tensor] = {}
-    for part, name in (("sampler", "draft"), ("drafter", "draft_scst")):
+    """Packs what the work folder has as the package's safetensors, a note of where it comes from in the header; what it has not been
+    trained there stays as it was shipped."""
+    parameters, facts = unpack(SHIPPED) if SHIPPED.exists() else ({}, {"format": "pt"})
+    for stage in ("xe", "scst"):  # the last one wins
+        if (work / f"{stage}.pt").exists():
+            state = torch.load(work / f"{stage}.pt", weights_only=True)
+            parameters |= state["parameters"] | spotter.tensors()
+            facts |= {"stage": stage, "steps": str(state["step"]), "vocabulary": json.dumps(spotter.vocabulary)}
+    for name in ("drafter", "second", "sampler"):
         run = DrafterRun(work, examples, features, name)
-        run.resume()
-        drafters |= {f"{part}.{key}": value for key, value in run.model.plain().items()}
-    vocabularies = {"vocabulary": json.dumps(spotter.vocabulary), "drafter_vocabulary": json.dumps(run.vocabulary.words)}
-    facts = {"format": "pt", "stage": stage, "steps": str(state["step"]), "drafter_steps": str(run.step), **vocabularies}
-    idf = {"consensus.idf": word_rarity([examples[i].answers[CAPTION_PROMPT] for i in run.rows], run.vocabulary.words)}
-    pack(state["parameters"] | spotter.tensors() | drafters | idf, SHIPPED, facts)
-    print(f"{SHIPPED}: {stage}, step {state['step']}, {SHIPPED.stat().st_size / 1e6:.1f} MB")
+        if run.folder.checkpoint.exists():
+            run.resume()
+            parameters |= {f"{name}.{key}": value for key, value in run.model.plain().items()}
+            facts |= {f"{name}_steps": str(run.step), "drafter_vocabulary": json.dumps(run.vocabulary.words)}
+            parameters |= {"consensus.idf": word_rarity([examples[i].answers[CAPTION_PROMPT] for i in run.rows], run.vocabulary.words)}
+    pack(parameters, SHIPPED, facts)
+    print(f"{SHIPPED}: {SHIPPED.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import random
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,9 +21,10 @@ from ..text_metrics import caption_metrics
 from .dataset import CAPTION_PROMPT, CAPTIONED, Example, Features
 from .drafter import PAD, UNKNOWN, Drafter, Vocabulary
 from .reward import CiderReward
+from .run_folder import RunFolder
 from .vision import half_is_fast
 
-DROPOUT, SMOOTHING, DECAY, RATE, BATCH, CAPTIONS = 0.25, 0.1, 0.05, 7e-4, 64, 3
+DROPOUT, SMOOTHING, DECAY, RATE, BATCH, CAPTIONS = 0.3, 0.1, 0.05, 7e-4, 64, 3
 SAMPLES, SELF_CRITICAL_RATE = 5, 2e-5
 LEFT_TO_LM = 6  # every sixth flickr8k photo, every second of the others
 
@@ -44,10 +44,10 @@ def unseen_rows(examples: Sequence[Example]) -> list[int]:
 class DrafterRun:
     """A training of the drafter in a folder: state, log, resumption."""
 
-    def __init__(self, work: Path, examples: list[Example], features: Features, name: str, batch: int = BATCH, start: Path | None = None):
-        """`start`: an earlier run's state, for its weights."""
-        torch.manual_seed(0)
-        self.work, self.examples, self.features, self.name, self.batch = work, examples, features, name, batch
+    def __init__(self, work: Path, examples: list[Example], features: Features, name: str, seed: int = 0, start: Path | None = None):
+        """`seed`: of the first weights and of the photos' order. `start`: an earlier run's state, for its weights."""
+        torch.manual_seed(seed)
+        self.folder, self.examples, self.features, self.name, self.seed = RunFolder(work, name), examples, features, name, seed
         self.rows = drafter_rows(examples)
         self.vocabulary = Vocabulary.of([c for i in self.rows for c in examples[i].answers[CAPTION_PROMPT]])
         self.model = Drafter(self.vocabulary, DROPOUT)
@@ -56,28 +56,20 @@ class DrafterRun:
         self.model.std.copy_(sample.std((0, 1)).clamp(min=1e-3))
         if start:
             self.model.load_plain(torch.load(start, weights_only=True)["model"])
-        self.step, self.started = 0, time.monotonic()
+        self.step = 0
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=RATE, weight_decay=DECAY, betas=(0.9, 0.98))
 
-    @property
-    def path(self) -> Path:
-        return self.work / f"{self.name}.pt"
-
     def resume(self) -> None:
-        if self.path.exists():
-            state = torch.load(self.path, weights_only=True)
+        if state := self.folder.load():
             self.model.load_plain(state["model"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.step = state["step"]
 
     def save(self) -> None:
-        partial = self.path.with_suffix(".partial")
-        torch.save({"model": self.model.plain(), "optimiser": self.optimiser.state_dict(), "step": self.step}, partial)
-        partial.replace(self.path)
+        self.folder.save({"model": self.model.plain(), "optimiser": self.optimiser.state_dict(), "step": self.step})
 
     def log(self, **facts) -> None:
-        with (self.work / "log.jsonl").open("a") as out:
-            out.write(json.dumps({"run": self.name, "step": self.step, "seconds": round(time.monotonic() - self.started), **facts}) + "\n")
+        self.folder.log(self.step, **facts)
 
     def photos(self, rows: Sequence[int], rng: random.Random | None = None) -> torch.Tensor:
         """(B, 26, C) features; one of a photo's views at random with `rng`, else the photo itself."""
@@ -91,10 +83,10 @@ class DrafterRun:
 
     def chosen(self, step: int) -> list[int]:
         """Every photo once an epoch, in a new order each epoch."""
-        per_epoch = len(self.rows) // self.batch
+        per_epoch = len(self.rows) // BATCH
         epoch, place = divmod(step, per_epoch)
-        order = np.random.default_rng(epoch).permutation(len(self.rows))
-        return [self.rows[i] for i in order[place * self.batch : (place + 1) * self.batch]]
+        order = np.random.default_rng(self.seed * 7919 + epoch).permutation(len(self.rows))
+        return [self.rows[i] for i in order[place * BATCH : (place + 1) * BATCH]]
 
     def update(self, loss: torch.Tensor, rate: float) -> None:
         for group in self.optimiser.param_groups:
@@ -123,24 +115,24 @@ class DrafterRun:
         return {"cider": round(found["cider"], 4), "bleu4": round(found["bleu4"], 4), "says": list(said.values())[:5]}
 
     @torch.no_grad()
-    def drafts(self, rows: Sequence[int], batch: int = 50) -> list[str]:
+    def drafts(self, rows: Sequence[int], beside: Drafter | None = None, batch: int = 50) -> list[str]:
         self.model.eval()
         chunks = [rows[k : k + batch] for k in range(0, len(rows), batch)]
-        return [text for chunk in chunks for text in self.model.drafts(self.photos(chunk))]
+        return [text for chunk in chunks for text in self.model.drafts(self.photos(chunk), beside)]
 
 
-def keep_drafts(run: DrafterRun, path: Path) -> None:
-    """The draft of every photo the drafter never learned to caption from, as JSON; empty for the others: nobody may lean on those."""
+def keep_drafts(run: DrafterRun, beside: Drafter, path: Path) -> None:
+    """As JSON the draft of every photo the drafters never learned to caption from; empty for the others: nobody may lean on those."""
     own = set(drafter_rows(run.examples))
     rows = [i for i in range(len(run.examples)) if i not in own]
-    drafts = dict(zip(rows, run.drafts(rows), strict=True))
+    drafts = dict(zip(rows, run.drafts(rows, beside.eval()), strict=True))
     path.write_text(json.dumps([drafts.get(i, "") for i in range(len(run.examples))]))
 
 
 def train_drafter(run: DrafterRun, epochs: int) -> None:
     """Cross-entropy with one cosine over all epochs."""
     run.resume()
-    per_epoch = len(run.rows) // run.batch
+    per_epoch = len(run.rows) // BATCH
     steps, losses = per_epoch * epochs, []
     for step in tqdm(range(run.step, steps), initial=run.step, total=steps, desc=run.name, mininterval=15):
         run.model.train()
@@ -160,7 +152,7 @@ def train_drafter_self_critical(run: DrafterRun, epochs: int) -> None:
     """SAMPLES captions a photo; those above their siblings' mean CIDEr-D become likelier (see selfcritical.py)."""
     run.resume()
     reward = CiderReward({i: run.examples[i].answers[CAPTION_PROMPT] for i in run.rows}, ending=True)
-    per_epoch = len(run.rows) // run.batch
+    per_epoch = len(run.rows) // BATCH
     steps, rewards = per_epoch * epochs, []
     for module in run.model.modules():
         if isinstance(getattr(module, "dropout", None), float):  # mBART's layers: the sampled and the scored policy are one

@@ -35,8 +35,8 @@ class PocketState:
     prefix: torch.Tensor  # (T0, 576) text before + visual tokens
     keys: torch.Tensor  # (L, Hkv, T0, d) cached of the prefix
     values: torch.Tensor  # (L, Hkv, T0, d)
-    draft: str
-    samples: tuple[str, ...]  # captions people might write, as the drafter thinks
+    drafts: tuple[str, ...]  # the drafter's likeliest captions; the first stands in the prefix
+    features: torch.Tensor  # (1, 26, TOKEN_CHANNELS) of the tower
 
 
 class PocketVlm:
@@ -61,13 +61,12 @@ class PocketVlm:
             tokens, probabilities = self.tower.tokens(square_pixels(image)[None], half_is_fast(self.tower.device))
             tokens = tokens.clone()  # out of inference mode
             visual = self.trained.projector(tokens)[0]  # (26, 576)
-            samples = [*self.trained.drafter.samples(tokens), *self.trained.sampler.samples(tokens)]
-            draft = self.trained.consensus.best(self.trained.drafter.likely(tokens), samples)[0]
-            before, _ = prefix_texts(Hints(tags_of(probabilities[0], self.names), self.trained.spotter.words(tokens)[0], draft))
+            drafts = tuple(self.trained.drafter.likely(tokens, self.trained.second))
+            before, _ = prefix_texts(Hints(tags_of(probabilities[0], self.names), self.trained.spotter.words(tokens)[0], drafts[0]))
             prefix = torch.cat([self._embed(encode(self.tokenizer, before)), visual])
             cache = self.lm.model(inputs_embeds=prefix[None], use_cache=True).past_key_values
             keys, values = (torch.stack([getattr(layer, part)[0] for layer in cache.layers]) for part in ("keys", "values"))
-            found.append(View(PocketState(prefix, keys, values, draft, tuple(samples)), image.size))
+            found.append(View(PocketState(prefix, keys, values, drafts, tokens), image.size))
         return found
 
     def _embed(self, ids: Sequence[int]) -> torch.Tensor:
@@ -144,15 +143,19 @@ class PocketVlm:
 
     # -- speaking
     def candidates(self, view: View, prompt: str | None, concepts: torch.Tensor, decoding: Decoding = Decoding()) -> list[str]:
-        """A caption of the base model is the one that agrees most with what people might write, of its beams and the draft."""
+        """A caption of the base model is the one that agrees most with what people might write, of its beams and the drafts."""
         if prompt is not None or len(concepts) or decoding.opening:
             return self._written(view, prompt, concepts, decoding)
         beams = self._written(view, prompt, concepts, replace(decoding, candidates=max(decoding.beams, decoding.candidates)))
-        draft = tidy(view.state.draft)
-        allowed = [] if NameRule(decoding.forbidden, decoding.allowed).broken_by(draft) else [draft]
-        found = self._believed(view, list(dict.fromkeys([*beams, *allowed])))
-        agreed = self.trained.consensus.best(found, view.state.samples)
+        rule = NameRule(decoding.forbidden, decoding.allowed)
+        drafts = [text for text in map(tidy, view.state.drafts) if not rule.broken_by(text)]
+        found = self._believed(view, list(dict.fromkeys([*beams, *drafts])))
+        agreed = self.trained.consensus.best(found, self._imagined(view.state.features))
         return list(dict.fromkeys([*agreed, *beams]))[: decoding.candidates]
+
+    def _imagined(self, features: torch.Tensor) -> list[str]:
+        """Captions that people might write of the photo."""
+        return [text for one in (self.trained.drafter, self.trained.second, self.trained.sampler) for text in one.samples(features)]
 
     @torch.no_grad()
     def _believed(self, view: View, captions: list[str]) -> list[str]:

@@ -7,11 +7,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from myvlm_engine.pocket.dataset import Example  # noqa: E402
-from myvlm_engine.pocket.drafter import MAX_WORDS, SAMPLES, SPECIAL, Drafter, Vocabulary, caption_words, mirrored  # noqa: E402
+from myvlm_engine.pocket.drafter import MAX_WORDS, SAMPLES, SPECIAL, Beside, Drafter, Vocabulary, caption_words, mirrored  # noqa: E402
 from myvlm_engine.pocket.prompts import Hints, prefix_texts  # noqa: E402
+from myvlm_engine.pocket.run_folder import RunFolder  # noqa: E402
 from myvlm_engine.pocket.train_drafter import drafter_rows, unseen_rows  # noqa: E402
 from myvlm_engine.pocket.vision import TOKEN_CHANNELS  # noqa: E402
-from myvlm_engine.pocket.weights import pack, unpack  # noqa: E402
+from myvlm_engine.pocket.weights import from_six_bits, pack, six_bits, unpack  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,45 @@ def test_a_draft_has_only_known_words_and_is_the_same_twice(drafter):
     drafts = drafter.drafts(features)
     assert drafts == drafter.drafts(features) and len(drafts) == 2
     assert all(set(d.split()) <= {"a", "dog", "runs", "through", "snow"} and len(d.split()) <= MAX_WORDS + 1 for d in drafts)
+
+
+def test_two_drafters_write_by_the_mean_of_their_probabilities(drafter):
+    torch.manual_seed(1)
+    second, features = Drafter(drafter.vocabulary).eval(), torch.randn(2, 26, TOKEN_CHANNELS)
+    assert drafter.likely(features, drafter) == drafter.likely(features)  # the mean of the same is the same
+    ids = torch.tensor([[1], [1], [1], [1]])  # two photos of two beams
+    own = torch.randn(4, 9)
+    mixed = Beside(second, features)(ids, own)
+    other = torch.stack([second.logits(second.encode(f[None]).last_hidden_state, ids[:1])[0, 0].softmax(-1) for f in features])
+    assert torch.allclose(mixed.exp(), (own.softmax(-1) + other.repeat_interleave(2, 0)) / 2, atol=1e-5)
+
+
+def test_numbers_of_six_bits_come_back_whole():
+    whole = torch.randint(-31, 32, (5, 11), dtype=torch.int8)
+    packed = six_bits(whole)
+    assert packed.shape == (5, 9) and packed.dtype == torch.uint8
+    assert torch.equal(from_six_bits(packed, 11), whole)
+
+
+@pytest.mark.parametrize(("prefix", "most"), [("drafter.", 31), ("projector.", 127)])
+def test_drafters_are_packed_in_six_bits_and_the_rest_in_eight(tmp_path: Path, prefix: str, most: int):
+    value = torch.randn(64, 70)
+    pack({f"{prefix}x": value}, tmp_path / "x.safetensors", {})
+    tensors, _ = unpack(tmp_path / "x.safetensors")
+    assert list(tensors) == [f"{prefix}x"]
+    error = (tensors[f"{prefix}x"] - value).abs() / value.abs().amax(1, keepdim=True)
+    assert 0.2 / most < error.max() <= 0.55 / most
+
+
+def test_a_training_goes_on_from_its_folder_and_a_stop_while_saving_loses_nothing(tmp_path: Path):
+    folder = RunFolder(tmp_path, "draft")
+    assert folder.load() is None
+    folder.save({"step": 3, "x": torch.ones(2)})
+    (tmp_path / "draft.partial").write_bytes(b"half a checkpoint")
+    folder.log(3, loss=1.5)
+    state = RunFolder(tmp_path, "draft").load()
+    assert state and state["step"] == 3
+    assert '"run": "draft", "step": 3' in (tmp_path / "log.jsonl").read_text()
 
 
 def test_samples_are_the_same_every_time_and_leave_chance_alone(drafter):
