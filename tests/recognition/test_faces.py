@@ -7,6 +7,7 @@ import pytest
 
 from myvlm_engine.errors import BadRequest, NoFace, PeopleOff, SeveralFaces
 from myvlm_engine.messages import FitRequest, Head, Sight, pack, unpack
+from myvlm_engine.recognition.face_heads import MEASURES, measure_of, reach
 from myvlm_engine.recognition.face_vectors import descriptors, distances, lifted, within
 from myvlm_engine.recognition.fitting import fit_head
 
@@ -107,6 +108,18 @@ def test_where_nothing_tells_whose_face_is_meant_it_asks_with_the_places(photos)
 def test_three_near_identical_photos_are_as_good_as_one():
     head, _ = fit(*[sight(face(ANNA, 1, 0.1 + look / 1000)) for look in range(3)])
     assert probability(head, face(ANNA, 5)) > 0.5 > probability(head, face(BEN, 5))
+
+
+def test_a_person_who_differs_more_between_taught_photos_is_known_from_further_away():
+    alike, varied, mixed_up = (descriptors(np.stack([face(ANNA, look, spread) for look in range(4)])) for spread in (0.02, 0.25, 3.0))
+    measure = MEASURES["dlib"]
+    assert measure.yes_within < reach(alike, measure) < reach(alike[:1], measure) < reach(varied, measure) < reach(mixed_up, measure) < 0.6
+    assert reach(varied, MEASURES["dlib_sface"]) == pytest.approx(MEASURES["dlib_sface"].yes_within)
+
+
+def test_each_describer_has_its_own_measure():
+    named = {family: measure_of(f"faces-1-{family}-00000000") for family in ("dlib", "dlib_sface", "facenet")}
+    assert named == MEASURES
 
 
 def test_a_face_that_was_wrongly_named_is_not_named_again():
