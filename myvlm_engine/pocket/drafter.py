@@ -22,7 +22,7 @@ SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 WIDTH, HEADS, FEED_FORWARD, ENCODER_LAYERS, DECODER_LAYERS = 384, 6, 1024, 1, 3
 LEAST_USES = 4  # of a word in the training captions
 MAX_WORDS = 18
-BEAMS, SAMPLES, TEMPERATURE = 5, 16, 0.7
+BEAMS = 5
 NEVER = -1e4  # logit of what is never said; part of the model, so that sampling, scoring and beam search agree
 
 
@@ -48,13 +48,6 @@ class Vocabulary:
 
 def caption_words(caption: str) -> list[str]:
     return re.findall(r"[a-z0-9]+(?:['-][a-z0-9]+)*", caption.lower())
-
-
-def mirrored(features: torch.Tensor) -> torch.Tensor:
-    """(B, 26, C) features of about the photo's mirror image: the grid's columns swapped."""
-    side = math.isqrt(features.shape[1] - 1)
-    grid = features[:, 1:].unflatten(1, (side, side)).flip(2).flatten(1, 2)
-    return torch.cat([features[:, :1], grid], 1)
 
 
 class Drafter(nn.Module):
@@ -117,25 +110,10 @@ class Drafter(nn.Module):
         return self.lm(encoder_outputs=(memory,), decoder_input_ids=torch.cat([begin, labels[:, :-1]], 1)).logits
 
     def drafts(self, features: torch.Tensor, beside: Drafter | None = None) -> list[str]:
-        """The likeliest caption of each photo, lower case, without a full stop."""
-        return self.likely(features, beside)[::BEAMS]
-
-    def likely(self, features: torch.Tensor, beside: Drafter | None = None) -> list[str]:
-        """BEAMS captions of each photo, likeliest first; with `beside`, by the mean of both drafters' probabilities."""
+        """The likeliest caption of each photo, lower case, without a full stop; `beside`: by the mean of both drafters' probabilities."""
         both = LogitsProcessorList([Beside(beside, features)] if beside else [])
-        return self._texts(
-            features, num_beams=BEAMS, num_return_sequences=BEAMS, do_sample=False, logits_processor=LogitsProcessorList(both)
-        )
-
-    def samples(self, features: torch.Tensor) -> list[str]:
-        """2 x SAMPLES captions that people might write of one photo and its mirror image; the same ones every time."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            both = torch.cat([features, mirrored(features)])
-            return self._texts(both, do_sample=True, top_k=0, temperature=TEMPERATURE, num_return_sequences=SAMPLES)
-
-    def _texts(self, features: torch.Tensor, **how) -> list[str]:
-        return [self.vocabulary.decode(row) for row in self.generate(features, **how).tolist()]
+        ids = self.generate(features, num_beams=BEAMS, do_sample=False, logits_processor=both)
+        return [self.vocabulary.decode(row) for row in ids.tolist()]
 
     @torch.no_grad()
     def generate(self, features: torch.Tensor, **how) -> torch.Tensor:

@@ -28,7 +28,7 @@ from .train_drafter import DrafterRun, keep_drafts, train_drafter, train_drafter
 from .tree import Batch, Tree, collate, encode, grow_tree
 from .vision import half_is_fast
 from .weights import SHIPPED, load_plain_lm, pack, unpack
-from .words import WordSpotter, word_rarity
+from .words import WordSpotter
 
 HALF = torch.bfloat16 if half_is_fast() else torch.float32
 SOURCE_WEIGHTS = {"flickr8k": 0.64, "coco_mix": 0.10, "daquar": 0.10, "catsdogs": 0.06, "imagenet": 0.10}
@@ -215,7 +215,7 @@ def main(
     batch: int = 16,
     seed: int = 0,
     scst_steps: int = 100,
-    draft_epochs: int = 16,
+    draft_epochs: int = 20,
     draft_scst_epochs: int = 2,
     warm: bool = False,
 ) -> None:
@@ -246,17 +246,14 @@ def main(
     return None
 
 
-DRAFTERS = (("draft", "drafter"), ("sampler", "second"))  # names before and after self-critical training, by seed
-
-
 def draft(work: Path, examples: list[Example], features: Features, epochs: int, scst_epochs: int) -> None:
-    """Trains both drafters in both ways and keeps their drafts of all photos."""
-    critical: list[DrafterRun] = []
-    for seed, (plain, name) in enumerate(DRAFTERS):
-        train_drafter(DrafterRun(work, examples, features, plain, seed), epochs)
-        critical.append(DrafterRun(work, examples, features, name, seed, start=work / f"{plain}.pt"))
-        train_drafter_self_critical(critical[-1], scst_epochs)
-    keep_drafts(critical[0], critical[1].model, work / "features" / DRAFTS)
+    """Two drafters from different first weights, one with self-critical training and one without, and their drafts of all photos."""
+    train_drafter(DrafterRun(work, examples, features, "draft", seed=0), epochs)
+    run = DrafterRun(work, examples, features, "drafter", seed=0, start=work / "draft.pt")
+    train_drafter_self_critical(run, scst_epochs)
+    second = DrafterRun(work, examples, features, "second", seed=1)
+    train_drafter(second, epochs)
+    keep_drafts(run, second.model, work / "features" / DRAFTS)
 
 
 def first_lesson(model: Model, examples: list[Example], features: Features, spotter: WordSpotter, work: Path) -> None:
@@ -282,13 +279,12 @@ def ship(work: Path, examples: list[Example], features: Features, spotter: WordS
             state = torch.load(work / f"{stage}.pt", weights_only=True)
             parameters |= state["parameters"] | spotter.tensors()
             facts |= {"stage": stage, "steps": str(state["step"]), "vocabulary": json.dumps(spotter.vocabulary)}
-    for name in ("drafter", "second", "sampler"):
+    for name in ("drafter", "second"):
         run = DrafterRun(work, examples, features, name)
         if run.folder.checkpoint.exists():
             run.resume()
             parameters |= {f"{name}.{key}": value for key, value in run.model.plain().items()}
             facts |= {f"{name}_steps": str(run.step), "drafter_vocabulary": json.dumps(run.vocabulary.words)}
-            parameters |= {"consensus.idf": word_rarity([examples[i].answers[CAPTION_PROMPT] for i in run.rows], run.vocabulary.words)}
     pack(parameters, SHIPPED, facts)
     print(f"{SHIPPED}: {SHIPPED.stat().st_size / 1e6:.1f} MB")
 

@@ -18,7 +18,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from .consensus import Consensus
 from .drafter import Drafter, Vocabulary
 from .projector import Projector, merge_lora
 from .words import WordSpotter
@@ -69,7 +68,7 @@ def cache_folder() -> Path:
 SCALE = "#scale"  # ends the name of a matrix's scales
 COLUMNS = "#columns"  # ends the name of how many columns a matrix of six bits has
 LEAST_BYTES_MATRIX = 4096  # numbers; smaller ones stay float16
-SIX_BITS = ("drafter.", "second.", "sampler.")  # the drafters' matrices: 6 bits measured as good as 8
+SIX_BITS = ("drafter.", "second.")  # the drafters' matrices: 6 bits measured as good as 8
 
 
 def pack(parameters: dict[str, torch.Tensor], path: Path, facts: dict[str, str]) -> None:
@@ -126,9 +125,7 @@ class Trained:
     lora: dict[str, torch.Tensor]  # by layer path
     spotter: WordSpotter
     drafter: Drafter  # after self-critical training: writes well
-    second: Drafter  # the same from other first weights: errs differently
-    sampler: Drafter  # before self-critical training: writes as variously as people do
-    consensus: Consensus
+    second: Drafter  # without it and from other first weights: errs differently
 
 
 def load_trained(path: Path = SHIPPED) -> Trained:
@@ -139,10 +136,9 @@ def load_trained(path: Path = SHIPPED) -> Trained:
     projector.load_state_dict(part("projector."))
     spotter = WordSpotter(tuple(json.loads(facts["vocabulary"])), **part("words."))
     vocabulary = Vocabulary(json.loads(facts["drafter_vocabulary"]))
-    drafter, second, sampler = (drafter_of(vocabulary, part(f"{name}.")) for name in ("drafter", "second", "sampler"))
-    idf = dict(zip(vocabulary.words, state["consensus.idf"].tolist(), strict=True))
+    drafter, second = (drafter_of(vocabulary, part(f"{name}.")) for name in ("drafter", "second"))
     projector.eval().requires_grad_(False)
-    return Trained(projector, part("lora."), spotter, drafter, second, sampler, Consensus(idf, max(idf.values())))
+    return Trained(projector, part("lora."), spotter, drafter, second)
 
 
 def drafter_of(vocabulary: Vocabulary, tensors: dict[str, torch.Tensor]) -> Drafter:

@@ -8,7 +8,6 @@ wrong in training as they will be in use. Knows features and captions, no langua
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -74,12 +73,6 @@ def word_shares(captions: Sequence[Sequence[str]], vocabulary: Sequence[str]) ->
             for word in words_in(caption) & column.keys():
                 share[row, column[word]] += 1 / len(of_photo)
     return share
-
-
-def word_rarity(captions: Sequence[Sequence[str]], vocabulary: Sequence[str]) -> torch.Tensor:
-    """(V,) log of photos over photos whose captions use the word; of all photos over one for a word nobody uses."""
-    uses = Counter(w for of_photo in captions for w in set().union(*map(words_in, of_photo)))
-    return torch.tensor([math.log(len(captions) / max(1, uses[w])) for w in vocabulary])
 
 
 def load_spotter(path: Path) -> WordSpotter:

@@ -24,7 +24,7 @@ from .base import Decoding, Losses, Target, View
 from .name_guard import guarded
 from .name_rule import NameRule
 
-# Nats a token. Of 40 photos like the drafter's, 36 consensus captions lie within; of 40 others, nearly all wrong ones don't.
+# Nats a token. Of 40 photos like the drafters', 36 drafts lay within; of 40 others, nearly all wrong ones didn't.
 BELIEVED_WITHIN = 0.35
 
 
@@ -35,8 +35,7 @@ class PocketState:
     prefix: torch.Tensor  # (T0, 576) text before + visual tokens
     keys: torch.Tensor  # (L, Hkv, T0, d) cached of the prefix
     values: torch.Tensor  # (L, Hkv, T0, d)
-    drafts: tuple[str, ...]  # the drafter's likeliest captions; the first stands in the prefix
-    features: torch.Tensor  # (1, 26, TOKEN_CHANNELS) of the tower
+    draft: str
 
 
 class PocketVlm:
@@ -61,12 +60,12 @@ class PocketVlm:
             tokens, probabilities = self.tower.tokens(square_pixels(image)[None], half_is_fast(self.tower.device))
             tokens = tokens.clone()  # out of inference mode
             visual = self.trained.projector(tokens)[0]  # (26, 576)
-            drafts = tuple(self.trained.drafter.likely(tokens, self.trained.second))
-            before, _ = prefix_texts(Hints(tags_of(probabilities[0], self.names), self.trained.spotter.words(tokens)[0], drafts[0]))
+            draft = self.trained.drafter.drafts(tokens, self.trained.second)[0]
+            before, _ = prefix_texts(Hints(tags_of(probabilities[0], self.names), self.trained.spotter.words(tokens)[0], draft))
             prefix = torch.cat([self._embed(encode(self.tokenizer, before)), visual])
             cache = self.lm.model(inputs_embeds=prefix[None], use_cache=True).past_key_values
             keys, values = (torch.stack([getattr(layer, part)[0] for layer in cache.layers]) for part in ("keys", "values"))
-            found.append(View(PocketState(prefix, keys, values, drafts, tokens), image.size))
+            found.append(View(PocketState(prefix, keys, values, draft), image.size))
         return found
 
     def _embed(self, ids: Sequence[int]) -> torch.Tensor:
@@ -143,26 +142,21 @@ class PocketVlm:
 
     # -- speaking
     def candidates(self, view: View, prompt: str | None, concepts: torch.Tensor, decoding: Decoding = Decoding()) -> list[str]:
-        """A caption of the base model is the one that agrees most with what people might write, of its beams and the drafts."""
+        """A caption of the base model is the drafters', where the language model believes it, else its own."""
         if prompt is not None or len(concepts) or decoding.opening:
             return self._written(view, prompt, concepts, decoding)
         beams = self._written(view, prompt, concepts, replace(decoding, candidates=max(decoding.beams, decoding.candidates)))
-        rule = NameRule(decoding.forbidden, decoding.allowed)
-        drafts = [text for text in map(tidy, view.state.drafts) if not rule.broken_by(text)]
-        found = self._believed(view, list(dict.fromkeys([*beams, *drafts])))
-        agreed = self.trained.consensus.best(found, self._imagined(view.state.features))
-        return list(dict.fromkeys([*agreed, *beams]))[: decoding.candidates]
-
-    def _imagined(self, features: torch.Tensor) -> list[str]:
-        """Captions that people might write of the photo."""
-        return [text for one in (self.trained.drafter, self.trained.second, self.trained.sampler) for text in one.samples(features)]
+        draft = tidy(view.state.draft)
+        allowed = not NameRule(decoding.forbidden, decoding.allowed).broken_by(draft)
+        first = [draft] if allowed and self._believes(view, draft, beams) else []
+        return list(dict.fromkeys([*first, *beams]))[: decoding.candidates]
 
     @torch.no_grad()
-    def _believed(self, view: View, captions: list[str]) -> list[str]:
-        """Those the language model finds nearly as likely as the likeliest: the drafter knows nothing of a teapot, and says a dog."""
-        targets = [Target(0, None, c) for c in captions]
+    def _believes(self, view: View, draft: str, beams: list[str]) -> bool:
+        """Whether the draft is nearly as likely as the best beam: the drafters know nothing of a teapot, and say a dog."""
+        targets = [Target(0, None, text) for text in (draft, *beams)]
         surprise = self.losses([view], targets, torch.zeros(0, self.width), "", attention=False).cross_entropy
-        return [c for c, s in zip(captions, surprise.tolist(), strict=True) if s <= float(surprise.min()) + BELIEVED_WITHIN]
+        return bool(surprise[0] <= surprise.min() + BELIEVED_WITHIN)
 
     @torch.no_grad()
     def _written(self, view: View, prompt: str | None, concepts: torch.Tensor, decoding: Decoding) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from myvlm_engine.pocket.dataset import Example  # noqa: E402
-from myvlm_engine.pocket.drafter import MAX_WORDS, SAMPLES, SPECIAL, Beside, Drafter, Vocabulary, caption_words, mirrored  # noqa: E402
+from myvlm_engine.pocket.drafter import MAX_WORDS, SPECIAL, Beside, Drafter, Vocabulary, caption_words  # noqa: E402
 from myvlm_engine.pocket.prompts import Hints, prefix_texts  # noqa: E402
 from myvlm_engine.pocket.run_folder import RunFolder  # noqa: E402
 from myvlm_engine.pocket.train_drafter import drafter_rows, unseen_rows  # noqa: E402
@@ -41,7 +41,7 @@ def test_a_draft_has_only_known_words_and_is_the_same_twice(drafter):
 def test_two_drafters_write_by_the_mean_of_their_probabilities(drafter):
     torch.manual_seed(1)
     second, features = Drafter(drafter.vocabulary).eval(), torch.randn(2, 26, TOKEN_CHANNELS)
-    assert drafter.likely(features, drafter) == drafter.likely(features)  # the mean of the same is the same
+    assert drafter.drafts(features, drafter) == drafter.drafts(features)  # the mean of the same is the same
     ids = torch.tensor([[1], [1], [1], [1]])  # two photos of two beams
     own = torch.randn(4, 9)
     mixed = Beside(second, features)(ids, own)
@@ -75,22 +75,6 @@ def test_a_training_goes_on_from_its_folder_and_a_stop_while_saving_loses_nothin
     state = RunFolder(tmp_path, "draft").load()
     assert state and state["step"] == 3
     assert '"run": "draft", "step": 3' in (tmp_path / "log.jsonl").read_text()
-
-
-def test_samples_are_the_same_every_time_and_leave_chance_alone(drafter):
-    features = torch.randn(1, 26, TOKEN_CHANNELS)
-    torch.manual_seed(3)
-    first = drafter.samples(features)
-    after = torch.rand(1)
-    torch.manual_seed(3)
-    assert torch.rand(1) == after and drafter.samples(features) == first and len(first) == 2 * SAMPLES
-
-
-def test_a_mirror_image_mirrored_is_the_photo():
-    features = torch.randn(2, 26, 7)
-    swapped = mirrored(features)
-    assert torch.equal(swapped[:, 0], features[:, 0]) and torch.equal(swapped[:, 1], features[:, 5])
-    assert torch.equal(mirrored(swapped), features)
 
 
 def test_what_is_packed_is_read_back_to_within_half_a_step_and_drafts_the_same(drafter, tmp_path: Path):
