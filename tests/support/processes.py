@@ -32,7 +32,13 @@ class Process:
     async def start(self) -> None:
         with self.log.open("ab") as log:
             self.running = await asyncio.create_subprocess_exec(
-                *self._command, env=self.environ, cwd=self._folder, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+                *self._command,
+                env=self.environ,
+                cwd=self._folder,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=heed_ctrl_c,
             )
 
     async def end(self, how: signal.Signals = signal.SIGTERM, within_s: float = 15) -> int:
@@ -47,6 +53,11 @@ class Process:
 
     def said(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+
+def heed_ctrl_c() -> None:
+    """A shell starts what runs in its background deaf to Ctrl-C, and children inherit it; a person's program is in the foreground."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @asynccontextmanager
