@@ -125,13 +125,16 @@ class DlibDescriber:
         self._descriptor = FaceDescriptor(self.weights[1], device)
 
     def __call__(self, pixels: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
-        return both_ways(self._descriptor, self.chips(pixels, faces, CHIP_PX, CHIP_PADDING))
+        return self.describe(pixels, self.landmarks(pixels, faces))
 
-    def chips(self, pixels: np.ndarray, faces: Sequence[Face], size: int, padding: float) -> np.ndarray:
-        """(n, size, size, 3) uint8: eyes level, always at the same place; with `padding` of the face's size around it."""
+    def landmarks(self, pixels: np.ndarray, faces: Sequence[Face]) -> list[Any]:
+        """dlib's five of each face."""
         dlib = _dlib()
-        shapes = [self._landmarks(pixels, dlib.rectangle(*(round(x) for x in face.square))) for face in faces]
-        return np.stack([dlib.get_face_chip(pixels, shape, size=size, padding=padding) for shape in shapes])
+        return [self._landmarks(pixels, dlib.rectangle(*(round(x) for x in face.square))) for face in faces]
+
+    def describe(self, pixels: np.ndarray, landmarks: Sequence[Any]) -> np.ndarray:
+        """(n, 128) of faces whose landmarks are known."""
+        return both_ways(self._descriptor, face_chips(pixels, landmarks, CHIP_PX, CHIP_PADDING))
 
 
 class PairDescriber:
@@ -146,10 +149,17 @@ class PairDescriber:
         self.weights: Sequence[Path] = (*self._dlib.weights, sface)
 
     def __call__(self, pixels: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
-        wide = self._dlib.chips(pixels, faces, SFACE_PX, SFACE_PADDING)
+        landmarks = self._dlib.landmarks(pixels, faces)
+        wide = face_chips(pixels, landmarks, SFACE_PX, SFACE_PADDING)
         side = face_sface.CHIP_PX
         chips = wide[:, SFACE_TOP : SFACE_TOP + side, SFACE_LEFT : SFACE_LEFT + side]
-        return np.hstack([self._dlib(pixels, faces), SFACE_SHARE * unit_rows(both_ways(self._sface, chips))])
+        return np.hstack([self._dlib.describe(pixels, landmarks), SFACE_SHARE * unit_rows(both_ways(self._sface, chips))])
+
+
+def face_chips(pixels: np.ndarray, landmarks: Sequence[Any], size: int, padding: float) -> np.ndarray:
+    """(n, size, size, 3) uint8: eyes level, always at the same place; with `padding` of the face's size around it."""
+    dlib = _dlib()
+    return np.stack([dlib.get_face_chip(pixels, shape, size=size, padding=padding) for shape in landmarks])
 
 
 def both_ways(describe: Callable[[np.ndarray], np.ndarray], chips: np.ndarray) -> np.ndarray:
