@@ -68,7 +68,7 @@ def cache_folder() -> Path:
 SCALE = "#scale"  # ends the name of a matrix's scales
 COLUMNS = "#columns"  # ends the name of how many columns a matrix of six bits has
 LEAST_BYTES_MATRIX = 4096  # numbers; smaller ones stay float16
-SIX_BITS = ("drafter.", "second.")  # the drafters' matrices: 6 bits measured as good as 8
+SIX_BITS = ("drafter.", "second.")  # the drafters' matrices: CIDEr is 0.002 to 0.003 lower than with 8, a quarter of their size is saved
 
 
 def pack(parameters: dict[str, torch.Tensor], path: Path, facts: dict[str, str]) -> None:
