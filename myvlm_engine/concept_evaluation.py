@@ -38,6 +38,7 @@ from .methods import METHODS, Method, engine_for, method_named
 from .photo_sets import PhotoSet, kinds_in, read_photo_set, split
 from .recognition.encoders import Encoder
 from .recognition_eval import Enrolment, MakeLook, Seen, Sights, all_photos, evaluate_recognition, figures_of, run_seed
+from .remembering import Memory, remembering
 from .report import Report, TaughtConcept
 from .text_metrics import similarities
 from .wrong_reference import wrong_references
@@ -130,32 +131,56 @@ def concept_figures(
 ) -> tuple[dict[str, Any], list[Trial], list[Row]]:
     """{"recognition", "captions", "seconds", "per_seed", …} of the plan's first run, what each of its seeds gave, the comparison of all.
     Errors: CantMeasure."""
-    methods = {name: engine_for(engine, method_named(name)) for name in plan.methods}  # what can't be done is told before anything is
+    for name in plan.methods:
+        engine_for(engine, method_named(name))  # what can't be done is told before anything is
     found = read_photo_set(folder)
     sights = Sights(engine.parts.encoders, (subject.kind for subject in found.subjects))
     sights.fill(counted(paths := all_photos(found), "seeing", len(paths)))
-    trials: list[Trial] = []
-    rows: list[Row] = []
-    for method, shots in plan.runs:
-        ground = Ground(methods[method], folder, found, sights, make_look)
-        some = [trial(ground, method, shots, seed, plan.limit, () if rows else plan.composites) for seed in range(plan.seeds)]
-        trials = trials or some
-        rows.append(row(method, shots, [t.captions for t in some]))
+    made: dict[tuple[str, int | None], list[Trial]] = {run: [] for run in plan.runs}
+    for seed in range(plan.seeds):
+        shared = Shared(Memory() if len(plan.runs) > 1 else None)
+        for method, shots in plan.runs:
+            ground = Ground(shared.engine(engine, METHODS[method]), folder, found, sights, make_look)
+            composites = plan.composites if (method, shots) == plan.runs[0] else ()
+            made[method, shots].append(trial(ground, method, shots, seed, plan.limit, composites, shared))
+    trials = made[plan.runs[0]]
+    rows = [row(method, shots, [t.captions for t in some]) for (method, shots), some in made.items()]
     told = {"vlm": engine.vlm_fingerprint, "encoders": list(engine.encoders), "method": plan.methods[0], "comparison": as_json(rows)}
     return summed_up(trials) | mistakes(trials[0], plan.wrong_references) | told, trials, rows
 
 
-def trial(ground: Ground, name: str, shots: int | None, seed: int, limit: int | None, composites: Sequence[int] = ()) -> Trial:
+@dataclass
+class Shared:
+    """What the methods of one seed have in common."""
+
+    memory: Memory | None  # None: one method alone, whose seconds are to be a member's
+    learned: dict[tuple[object, ...], dict[str, Learned]] = field(default_factory=dict)  # by how it is learned
+
+    def engine(self, engine: Engine, method: Method) -> Engine:
+        """One that works by the method, and sees every view and hears the base model only once for all of them."""
+        made = engine_for(engine, method)
+        return made if self.memory is None else Engine(replace(made.parts, vlm=remembering(made.parts.vlm, self.memory)))
+
+    def by(self, method: Method, shots: int | None) -> dict[str, Learned]:
+        """Embeddings of earlier methods that learn in the same way, from as many photos."""
+        return self.learned.setdefault((shots, method.norm_matching, *sorted(method.training.items())), {})
+
+
+def trial(
+    ground: Ground, name: str, shots: int | None, seed: int, limit: int | None, composites: Sequence[int], shared: Shared
+) -> Trial:
     """One seed: heads for everybody, embeddings for those who are met, captions."""
-    engine, method = ground.engine, METHODS[name]
+    engine, method, title = ground.engine, METHODS[name], f"{name}, seed {seed}"
     seen, enrolment = run_seed(ground.found, ground.sights, ground.make_look, shots, seed, limit)
     concepts = called(engine, ground.found, enrolment, shots, seed)
-    met = [name for name in concepts if method.learns and any(name == s.photo.subject or name in s.fired for s in seen)]
-    learned = {name: learn(engine, concepts[name], seed) for name in counted(met, f"teaching, seed {seed}", len(met))}
+    met = [name for name in concepts if any(name == s.photo.subject or name in s.fired for s in seen)] if method.learns else []
+    learned = shared.by(method, shots) if method.learns else {}
+    new = [name for name in met if name not in learned]
+    learned |= {name: learn(engine, concepts[name], seed) for name in counted(new, f"teaching, {title}", len(new))}
     look = ground.make_look(enrolment.heads)
     photos = described_photos(ground.folder, seen, everybody=not method.heads)
     matches = finder(engine, method, look, concepts, learned, seed)
-    said = list(counted(describe(engine, matches, concepts, learned, photos), f"describing, seed {seed}", len(photos)))
+    said = list(counted(describe(engine, matches, concepts, learned, photos), f"describing, {title}", len(photos)))
     names = {name: c.called for name, c in concepts.items()}
     captions = caption_scores(said, names, similarities)
     done = Trial(engine, look, concepts, learned, photos, said, figures_of(seen, list(names)), captions)

@@ -76,10 +76,11 @@ class Teacher:
     fails_at: int | None = None
     error: Exception = field(default_factory=lambda: RuntimeError("secret words"))
     given: dict = field(default_factory=dict)
+    lessons: int = 0
     broken_off_at: int | None = None
 
     def __call__(self, vlm, photos, **given) -> Iterator[SimpleNamespace]:
-        self.given = {"photos": photos, **given}
+        self.given, self.lessons = {"photos": photos, **given}, self.lessons + 1
         vector = np.zeros((1, WIDTH), np.float32) if given["resume"] is None else np.asarray(given["resume"])
         for step in range(1, self.steps + 1):
             if step == self.fails_at:

@@ -97,6 +97,15 @@ def test_methods_and_shots_are_compared_side_by_side(folder, engine):
     assert [c["method"] for c in figures["comparison"]] == ["name-substitution", "name-substitution", "no-head", "no-head"]
 
 
+@pytest.mark.slow
+def test_methods_that_learn_alike_share_what_was_learned_and_others_don_t(folder, engine):
+    plan = Plan(methods=("no-guidance", "name-substitution", "no-head", "no-regulariser"), seeds=2)
+    _, trials, rows = concept_figures(engine, folder, matched_by(looking), plan)
+    assert engine.parts.learn_concept.lessons == 2 * 2 * 2  # subjects, seeds, two ways of learning
+    assert all(set(t.learned) == {"flag", "disc"} for t in trials)
+    assert [r.method for r in rows] == list(plan.methods) and rows[1].figures["name_recall_recognised"].half_width is not None
+
+
 def test_a_method_nobody_knows_is_told(tmp_path):
     with pytest.raises(CantMeasure, match=r"There is no method 'magic'\. Known: myvlm, no-guidance"):
         eval_concepts(tmp_path, plan_of("magic"), looking=looking)
