@@ -32,7 +32,7 @@ from .concept_trial import (
 )
 from .display_names import display_names
 from .engine import Engine, sight_of
-from .figures import counted
+from .figures import counted, note
 from .messages import Box, Head, SeeRequest, Sight
 from .methods import METHODS, Method, engine_for, method_named
 from .photo_sets import PhotoSet, kinds_in, read_photo_set, split
@@ -183,6 +183,7 @@ def trial(
     said = list(counted(describe(engine, matches, concepts, learned, photos), f"describing, {title}", len(photos)))
     names = {name: c.called for name, c in concepts.items()}
     captions = caption_scores(said, names, similarities)
+    note(title, captions)
     done = Trial(engine, look, concepts, learned, photos, said, figures_of(seen, list(names)), captions)
     return replace(done, composites={str(size): composite_figures(done, size, seed, limit) for size in composites})
 

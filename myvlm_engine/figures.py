@@ -44,6 +44,11 @@ def _told(items: Iterable[T], title: str, total: int) -> Iterator[T]:
             print(f"{title} {number}/{total}", file=sys.stderr, flush=True)
 
 
+def note(title: str, figures: Figures) -> None:
+    """A line on stderr, for what is done of a long measurement."""
+    print(f"{title}: {', '.join(f'{name} {value:.3f}' for name, value in figures.items())}", file=sys.stderr, flush=True)
+
+
 def write_json(figures: Mapping[str, Any], path: Path | None) -> None:
     """Rounded to four digits; folders are made. Nothing where there is no path."""
     if path is None:
