@@ -98,7 +98,8 @@ class Teacher:
         self._models: tuple[str, ...] = ()  # the engine's fingerprints when they were last compared with the store's
         self._pause_s = limits.first_pause_s
         self.paused: str | None = None  # why nothing is begun at the moment ("unreachable" or an engine's code)
-        self._learning = asyncio.Lock()  # the engine learns one embedding at a time
+        self._moved_up = asyncio.Condition()  # somebody left the line
+        self._lessons = 1  # how many embeddings the engine learns at the same time
         self._refitting = asyncio.Lock()
         self._line: list[ConceptId] = []  # fitted, waiting to learn or learning
         self._broken_off: Counter[ConceptId] = Counter()
@@ -109,7 +110,7 @@ class Teacher:
         if self.paused:
             return
         waiting = await self.store.queue_length()
-        for _ in range(min(waiting, self.limits.at_once - self._workers)):
+        for _ in range(min(waiting, self.limits.at_once + self._lessons - 1 - self._workers)):
             self._workers += 1
             self._spawn(self._work())
 
@@ -351,15 +352,21 @@ class Teacher:
 
     @asynccontextmanager
     async def _turn(self, concept: Concept) -> AsyncIterator[None]:
-        """Waits until those before it have learned."""
+        """Waits until it is among the first in the line, who learn at the same time."""
         self._line.append(concept.id)
         try:
-            if ahead := len(self._line) - 1:
+            if (ahead := len(self._line) - self._lessons) > 0:
                 await self.listener.progress(concept, Progress("usable", ahead=ahead))
-            async with self._learning:
-                yield
+            async with self._moved_up:
+                await self._moved_up.wait_for(lambda: self._line.index(concept.id) < self._lessons)
+            yield
         finally:
             self._line.remove(concept.id)
+            await asyncio.shield(self._move_up())
+
+    async def _move_up(self) -> None:
+        async with self._moved_up:
+            self._moved_up.notify_all()
 
     async def _embed(self, lease: Lease, concept: Concept) -> str:
         """The concept embedding, each part kept as it comes, so that a broken-off run goes on from there. Gives the name it says."""
@@ -399,6 +406,7 @@ class Teacher:
         health = await self.engine.health()
         if not health.ready:
             raise EngineError("not_ready", {"why": health.failure} if health.failure else {})
+        self._lessons = health.lessons
         return health
 
 

@@ -185,7 +185,8 @@ class ConceptStore(Protocol):
         at_most: int | None = None,
     ) -> None:
         """One per concept and photo; a newer one replaces it. `regions` is what each encoder saw in the photo. Where the concept has
-        more than `at_most` now, older ones are dropped: first those that say the same (`present`), oldest first, then the others.
+        more than `at_most` now, older ones are dropped: first those that say the same (`present`), oldest first, then the others, and
+        what the concept's teacher said only after all of these.
         Errors: NotFound, WrongFingerprint (none is given)."""
 
     async def corrections(self, concept_id: ConceptId, encoder: str) -> list[Correction]:

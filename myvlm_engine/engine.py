@@ -10,6 +10,7 @@ import binascii
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 MAX_CONCEPTS = 4  # in one answer: what naming was measured with
 PLAIN_NOUNS: dict[Kind, str] = {"pet": "pet", "person": "person", "object": "thing"}
+LESSONS = 4  # where a batch of several costs hardly more than one; a CPU is as slow for four as for one after another
 EMBEDDING_EVERY_STEPS = 5  # a run that breaks off loses at most these steps; an embedding is a few KB
 
 
@@ -57,6 +59,7 @@ class Parts:
     answer: Callable[..., Any]  # as personalise.naming.answer
     device: str = "cpu"
     dtype: str = "float32"
+    lessons: int = 1  # concepts that learn at the same time, in one batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +206,7 @@ def load_engine(vlm: str = "pocket", encoders: Sequence[str] = ("embedded",), de
     from transformers.utils.logging import disable_progress_bar
 
     from .personalise.naming import answer
-    from .personalise.training import learn_concept
+    from .personalise.training import Together, learn_concept
     from .recognition.encoders import load_encoder
     from .recognition.fitting import fit_head
     from .vlms.base import load_vlm
@@ -214,7 +217,8 @@ def load_engine(vlm: str = "pocket", encoders: Sequence[str] = ("embedded",), de
     place = best_device() if device == "auto" else device
     seeing = [load_encoder(name, place) for name in encoders]
     speaking = load_vlm(vlm, place)
-    return Engine(Parts(speaking, seeing, fit_head, learn_concept, answer, place, getattr(speaking, "dtype", "float32")))
+    lessons, learn = (1 if place == "cpu" else LESSONS), partial(learn_concept, together=Together())
+    return Engine(Parts(speaking, seeing, fit_head, learn, answer, place, getattr(speaking, "dtype", "float32"), lessons))
 
 
 def best_device() -> str:

@@ -60,24 +60,28 @@ def _unless_gone(job: Callable[[], T], gone: Callable[[], Awaitable[bool]]) -> C
     return asked
 
 
-class TeachSlot:
-    """One teach at a time. A second one waits a little (its predecessor may just be breaking off), then is refused."""
+class TeachSlots:
+    """As many teaches as learn in one batch. One more waits a little (another may just be breaking off), then is refused."""
 
     def __init__(self, patience_s: float):
         self.patience_s = patience_s
-        self._free = asyncio.Semaphore(1)
+        self.seats, self.used = 1, 0  # seats: set once the models are loaded
+        self._given_back = asyncio.Condition()
 
     @property
-    def taken(self) -> bool:
-        return self._free.locked()
+    def full(self) -> bool:
+        return self.used >= self.seats
 
     async def take(self) -> None:
         """Errors: Busy."""
         try:
-            async with asyncio.timeout(self.patience_s):
-                await self._free.acquire()
+            async with asyncio.timeout(self.patience_s), self._given_back:
+                await self._given_back.wait_for(lambda: not self.full)
+                self.used += 1
         except TimeoutError as error:
-            raise Busy(waiting=1) from error
+            raise Busy(waiting=self.used) from error
 
-    def give_back(self) -> None:
-        self._free.release()
+    async def give_back(self) -> None:
+        async with self._given_back:
+            self.used -= 1
+            self._given_back.notify()

@@ -135,7 +135,8 @@ class HealthReply(Message):
     encoders: list[str]  # fingerprints
     device: str
     dtype: str
-    busy: bool  # a teach is running
+    busy: bool  # as many teaches are running as may
+    lessons: int = 1  # how many teaches learn at the same time, in one batch
     waiting: int  # requests in line
     uptime_s: float
     memory_bytes: int

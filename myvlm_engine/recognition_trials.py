@@ -22,7 +22,7 @@ from .messages import FitRequest, Head, Sight, pack
 from .photo_sets import CantMeasure, PhotoSet, read_photo_set
 from .recognition.encoders import Encoder
 from .recognition.fitting import fit_head
-from .recognition.heads import bank_scores
+from .recognition.heads import standardised
 from .recognition.negatives import Bank, load_bank, read_photo
 from .recognition_eval import Enrolment, Evaluated, MakeLook, Seen, Sights, all_photos, figures_of, looked_at, run_seed
 
@@ -121,16 +121,16 @@ def _scope_of(
 
 
 def distractors(bank: Bank, count: int, like: Sequence[Head]) -> dict[str, Head]:
-    """Heads of things that are in none of the photos: each looks for one region of a bank photo, as strictly as the heads `like` do."""
+    """Heads of things that are in none of the photos: each looks for neighbouring regions of a bank photo, for as many and as strictly as
+    the heads `like` do."""
     rows = np.linspace(0, len(bank.vectors) - 1, count).astype(int)
     heads: dict[str, Head] = {}
     for start in range(0, count, AT_ONCE):
-        vectors = bank.vectors[rows[start : start + AT_ONCE]]
-        mean, deviation = bank_scores(bank, vectors)
-        for number, (vector, m, d) in enumerate(zip(vectors, mean, deviation, strict=True), start):
-            real = like[number % len(like)]
-            parts = {"vectors": pack((vector / d)[None], "float32"), "biases": [-float(m / d)]}
-            heads[f"distractor {number}"] = real.model_copy(update=parts)
+        real = [like[number % len(like)] for number in range(start, min(start + AT_ONCE, count))]
+        groups = [bank.vectors[row : row + len(head.biases)] for row, head in zip(rows[start:], real, strict=False)]
+        for number, (scorer, head) in enumerate(zip(standardised(groups, bank), real, strict=True), start):
+            parts = {"vectors": pack(scorer.vectors, "float32"), "biases": scorer.biases.tolist()}
+            heads[f"distractor {number}"] = head.model_copy(update=parts)
     return heads
 
 

@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 
 from .errors import BadRequest, CallerGone, EngineError, NotReady, as_engine_error, told_as_engine_errors, where
 from .gate import Gate
-from .line import Line, TeachSlot
+from .line import Line, TeachSlots
 from .messages import AnswerReply, AnswerRequest, FitReply, FitRequest, HealthReply, SeeReply, SeeRequest, TeachEvent, TeachRequest
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Desk:
     """What a running service knows: the line, and the engine once it is loaded."""
 
     line: Line
-    teach_slot: TeachSlot
+    teach_slots: TeachSlots
     started_at: float = field(default_factory=time.monotonic)
     engine: Engine | None = None
     failure: str | None = None
@@ -67,7 +67,7 @@ def create_app(load: Callable[[], Engine], token: str = "", limits: Limits = Lim
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        desk = app.state.desk = Desk(Line(limits.max_waiting), TeachSlot(limits.teach_patience_s))
+        desk = app.state.desk = Desk(Line(limits.max_waiting), TeachSlots(limits.teach_patience_s))
         loading = asyncio.create_task(_load(desk, load))
         yield
         loading.cancel()
@@ -89,6 +89,7 @@ async def _load(desk: Desk, load: Callable[[], Engine]) -> None:
     started = time.monotonic()
     try:
         desk.engine = await desk.line.step(load)
+        desk.teach_slots.seats = desk.engine.parts.lessons
         log.info("ready", vlm=desk.engine.vlm_fingerprint, seconds=round(time.monotonic() - started, 2))
     except Exception as error:
         desk.failure = str(error) or type(error).__name__  # raised before any request: it can't quote anybody
@@ -112,11 +113,11 @@ async def _teach(request: Request, body: TeachRequest) -> Response:
     """The photos are decoded before the first line goes out, so that a bad one is still a plain refusal."""
     desk: Desk = request.app.state.desk
     desk.ready_engine()
-    await desk.teach_slot.take()
+    await desk.teach_slots.take()
     try:
         steps = await _served(request, lambda engine: engine.teach(body))
     except BaseException:
-        desk.teach_slot.give_back()
+        await asyncio.shield(desk.teach_slots.give_back())
         raise
     return TeachStream(desk, steps)
 
@@ -137,8 +138,9 @@ async def _health(request: Request) -> HealthReply:
         encoders=list(engine.encoders) if engine else [],
         device=engine.parts.device if engine else "",
         dtype=engine.parts.dtype if engine else "",
-        busy=desk.teach_slot.taken,
+        busy=desk.teach_slots.full,
         waiting=desk.line.waiting,
+        lessons=desk.teach_slots.seats,
         uptime_s=time.monotonic() - desk.started_at,
         memory_bytes=psutil.Process().memory_info().rss,
         version=_version(),
@@ -166,7 +168,7 @@ class TeachStream(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:  # also when it was cancelled before the first line: async generators wouldn't run their own `finally`
             self.desk.line.leave(self.steps.close)  # type: ignore[attr-defined]
-            self.desk.teach_slot.give_back()
+            await asyncio.shield(self.desk.teach_slots.give_back())
 
     async def _lines(self) -> AsyncIterator[str]:
         try:

@@ -58,6 +58,16 @@ class CorrectionsContract(Contract):
         assert [one.digest for one in await store.corrections(made.id, ENCODER)] == ["yes 3"], "the newest is kept, whatever it says"
         assert await store.said(other.id, "other") is not None
 
+    async def test_what_its_teacher_said_is_dropped_after_what_everybody_else_said(self, store: ConceptStore) -> None:
+        made = await create(store)
+        await store.add_correction(made.id, [seen(0)], False, "the teacher's", made.owner_id, at_most=3)
+        for digest, user_id in (("1", BEN), ("2", None), ("3", BEN), ("4", None)):
+            await store.add_correction(made.id, [seen(0)], False, digest, user_id, at_most=3)
+        assert [one.digest for one in await store.corrections(made.id, ENCODER)] == ["the teacher's", "3", "4"]
+        for digest in ("mine too", "and mine"):
+            await store.add_correction(made.id, [seen(0)], False, digest, made.owner_id, at_most=3)
+        assert [one.digest for one in await store.corrections(made.id, ENCODER)] == ["the teacher's", "mine too", "and mine"]
+
     async def test_who_said_what_is_known_and_can_be_taken_back(self, store: ConceptStore) -> None:
         made = await create(store)
         await store.add_correction(made.id, [seen(0)], True, "one", ANNA)

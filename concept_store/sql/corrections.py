@@ -5,13 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import case, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..records import ConceptId, Correction, Regions, Said, UserId
 from .part import Part, must_exist, next_number
 from .rows import regions_of, regions_values
-from .tables import correction_regions
+from .tables import concepts, correction_regions
 from .tables import corrections as correction_table
 
 
@@ -71,12 +71,14 @@ class Corrections(Part):
 
 
 async def drop_oldest(connection: AsyncConnection, concept_id: ConceptId, at_most: int, present: bool, newest: int) -> None:
-    """Down to `at_most` of the concept, the newest (a ticket) among them. What says the same goes first, so that many clicks on one
-    side don't push out what was said on the other."""
+    """Down to `at_most` of the concept, the newest (a ticket) among them. What its own teacher said goes last. Before that, what says the
+    same goes first, so that many clicks on one side don't push out what was said on the other."""
     table = correction_table.c
     number = await connection.scalar(select(func.count()).select_from(correction_table).where(table.concept_id == concept_id)) or 0
     if number <= at_most:
         return
     older = select(table.id).where(table.concept_id == concept_id, table.ticket < newest)
-    dropped = older.order_by(table.present != present, table.ticket).limit(number - at_most)
+    teacher = select(concepts.c.owner_id).where(concepts.c.id == concept_id).scalar_subquery()
+    by_teacher = case((table.user_id == teacher, 1), else_=0)
+    dropped = older.order_by(by_teacher, table.present != present, table.ticket).limit(number - at_most)
     await connection.execute(delete(correction_table).where(table.id.in_(dropped)))

@@ -1,12 +1,14 @@
 """The one training loop: e* = argmin_e  sum_i CE(caption_i, VLM(photo_i, e)) + lambda * R(e), everything but e frozen.
 
 Follows the paper (arXiv 2403.14599, section 3) with what it does badly done better: views are encoded once, everything
-before e is cached, and learning stops when the held copies are named. Knows any VLM by its Protocol, no HTTP and no store.
+before e is cached, several concepts learn in one batch, and learning stops when the held copies are named. Knows any VLM by its
+Protocol, no HTTP and no store.
 """
 
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..vlms.base import Decoding, Target, View, Vlm, generate
+from ..vlms.base import Asked, Decoding, Losses, Target, View, Vlm, generate, losses_together
 from .augmentation import augmented
 from .phrases import mentions
 from .targets import Sentence, draft_answers, draft_captions
@@ -64,10 +66,11 @@ def learn_concept(
     resume: np.ndarray | None = None,
     seed: int = 0,
     options: Options | None = None,
+    together: Together | None = None,
     **changes: Any,
 ) -> Iterator[Progress]:
     """Learns one concept embedding, one Progress a step; the caller may stop between any two. Never mutates the VLM.
-    `options`: None for the family's own; `changes` to single ones of them, for comparisons."""
+    `options`: None for the family's own; `changes` to single ones of them, for comparisons. `together`: with whom it shares its batches."""
     options = replace(options or options_for(vlm, kind), **changes)
     yield Progress("drafting", of=options.steps)
     images, shows = augmented(photos, options.augmented_per_photo + options.held_per_photo, seed)
@@ -80,7 +83,8 @@ def learn_concept(
     said = [[*map(Sentence, d.captions), *a] for d, a in zip(drafts, answers, strict=True)]
     lesson = Lesson(views, len(views) - len(photos) * options.held_per_photo, [said[i] for i in shows], name)
     noun_seen = any(d.noun_seen for d in drafts)
-    for progress in descend(vlm, lesson, start(vlm, name, class_noun, resume, seed), seed, options):
+    learner = Learner(lesson, start(vlm, name, class_noun, resume, seed), seed, options)
+    for progress in (together or Together()).learn(vlm, learner):
         yield replace(progress, noun_seen=noun_seen)
 
 
@@ -108,25 +112,6 @@ class Lesson:
         return range(self.learned, len(self.views))
 
 
-def descend(vlm: Vlm, lesson: Lesson, start: torch.Tensor, seed: int, options: Options) -> Iterator[Progress]:
-    """AdamW on e from `start` (K, D); keeps the best e seen and stops early when every held copy is surely named and the VLM says so."""
-    rng, e = random.Random(seed), start.clone().requires_grad_(True)
-    optimiser = torch.optim.AdamW([e], lr=options.rate, weight_decay=options.weight_decay)
-    best, judged, sample = start, Judged(-1.0, False), lesson.sentences[0][0].text
-    for step in range(1, options.steps + 1):
-        loss = update(vlm, optimiser, e, lesson, draw(lesson, rng, options), options)
-        if step % options.check_every == 0 or step == options.steps:
-            now = judge(vlm, lesson, e.detach(), options)
-            if now.score > judged.score:
-                best, judged = e.detach().clone(), now
-                shown = lesson.held[step // options.check_every % len(lesson.held)]
-                sample = generate(vlm, lesson.views[shown], None, best, Decoding(beams=1))
-        yield Progress("learning", step, options.steps, loss, sample, best.numpy())
-        if options.early_stop and judged.surely_named and mentions(sample, lesson.name):
-            break
-    yield Progress("done", options.steps, options.steps, None, sample, best.numpy())
-
-
 def start(vlm: Vlm, name: str, class_noun: str, resume: np.ndarray | None, seed: int) -> torch.Tensor:
     """(K, D) where learning starts: what an earlier run left, what the family suggests, or chance (the paper: uniform 0..1)."""
     if resume is not None:
@@ -135,24 +120,6 @@ def start(vlm: Vlm, name: str, class_noun: str, resume: np.ndarray | None, seed:
     if vectors is None:
         vectors = torch.rand(1, vlm.width, generator=torch.Generator().manual_seed(seed))
     return torch.nn.functional.normalize(vectors.float(), dim=-1) * vlm.embedding_norm
-
-
-def draw(lesson: Lesson, rng: random.Random, options: Options) -> list[Target]:
-    """One step's targets: a few views, one of their sentences each."""
-    chosen = rng.sample(range(lesson.learned), min(options.views_per_step, lesson.learned))
-    said = [(v, rng.choice(lesson.sentences[v])) for v in chosen]
-    return [Target(v, s.prompt, s.text) for v, s in said]
-
-
-def update(vlm: Vlm, optimiser, e: torch.Tensor, lesson: Lesson, targets: list[Target], options: Options) -> float:
-    """One descent step on e; returns the loss."""
-    losses = vlm.losses(lesson.views, targets, e, lesson.name, attention=options.regulariser > 0)
-    loss = losses.cross_entropy.mean() + options.regulariser * losses.attention.mean()
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_([e], options.gradient_clip)
-    optimiser.step()
-    return float(loss.detach())
 
 
 @dataclass(frozen=True)
@@ -164,10 +131,96 @@ class Judged:
     surely_named: bool  # on every held copy
 
 
-@torch.no_grad()
-def judge(vlm: Vlm, lesson: Lesson, e: torch.Tensor, options: Options) -> Judged:
-    """e on the held copies, by the first caption of each."""
-    targets = [Target(v, None, lesson.sentences[v][0].text) for v in lesson.held]
-    found = vlm.losses(lesson.views, targets, e, lesson.name, attention=False)
-    score = float(found.name_probability.mean() + (-found.cross_entropy).exp().mean())
-    return Judged(score, float(found.name_probability.min()) >= options.name_probability)
+class Learner:
+    """One concept on its way: AdamW on e from `begin` (K, D); keeps the best e seen and is done as soon as every held copy is surely named
+    and the VLM says so."""
+
+    def __init__(self, lesson: Lesson, begin: torch.Tensor, seed: int, options: Options):
+        self.lesson, self.options, self.rng = lesson, options, random.Random(seed)
+        self.e = begin.clone().requires_grad_(True)
+        self.optimiser = torch.optim.AdamW([self.e], lr=options.rate, weight_decay=options.weight_decay)
+        self.best, self.judged, self.sample = begin, Judged(-1.0, False), lesson.sentences[0][0].text
+        self.step = 0
+        self.untold: deque[Progress] = deque()
+
+    @property
+    def done(self) -> bool:
+        named = self.options.early_stop and self.judged.surely_named and mentions(self.sample, self.lesson.name)
+        return named or self.step >= self.options.steps
+
+    @property
+    def due(self) -> bool:
+        """To be judged after this step."""
+        return self.step % self.options.check_every == 0 or self.step == self.options.steps
+
+    def drawn(self) -> Asked:
+        """One step's targets: a few views, one of their sentences each."""
+        lesson = self.lesson
+        chosen = self.rng.sample(range(lesson.learned), min(self.options.views_per_step, lesson.learned))
+        said = [(v, self.rng.choice(lesson.sentences[v])) for v in chosen]
+        return Asked(lesson.views, [Target(v, s.prompt, s.text) for v, s in said], self.e, lesson.name)
+
+    def held(self) -> Asked:
+        """The held copies, by the first caption of each."""
+        lesson = self.lesson
+        return Asked(lesson.views, [Target(v, None, lesson.sentences[v][0].text) for v in lesson.held], self.e.detach(), lesson.name)
+
+    def loss(self, losses: Losses) -> torch.Tensor:
+        return losses.cross_entropy.mean() + self.options.regulariser * losses.attention.mean()
+
+    def descend(self) -> None:
+        """One step along the gradient of e."""
+        torch.nn.utils.clip_grad_norm_([self.e], self.options.gradient_clip)
+        self.optimiser.step()
+        self.step += 1
+
+    def judge(self, vlm: Vlm, losses: Losses) -> None:
+        """By the losses of the held copies."""
+        score = float(losses.name_probability.mean() + (-losses.cross_entropy).exp().mean())
+        if score <= self.judged.score:
+            return
+        self.best = self.e.detach().clone()
+        self.judged = Judged(score, float(losses.name_probability.min()) >= self.options.name_probability)
+        shown = self.lesson.held[self.step // self.options.check_every % len(self.lesson.held)]
+        self.sample = generate(vlm, self.lesson.views[shown], None, self.best, Decoding(beams=1))
+
+    def tell(self, loss: float) -> None:
+        self.untold.append(Progress("learning", self.step, self.options.steps, loss, self.sample, self.best.numpy()))
+
+
+class Together:
+    """Those that learn at the same time share every batch: a step of one is a step of all. Each e sees its own photos only, so it becomes
+    what it would have become alone."""
+
+    def __init__(self) -> None:
+        self.learners: list[Learner] = []
+
+    def learn(self, vlm: Vlm, learner: Learner) -> Iterator[Progress]:
+        """Everything that is to be told of one of them, the others' steps done on the way."""
+        self.learners.append(learner)
+        try:
+            while learner.untold or not learner.done:
+                if not learner.untold:
+                    update(vlm, [one for one in self.learners if not one.done])
+                yield learner.untold.popleft()
+            yield Progress("done", learner.options.steps, learner.options.steps, None, learner.sample, learner.best.numpy())
+        finally:
+            self.learners.remove(learner)
+
+
+def update(vlm: Vlm, learners: Sequence[Learner]) -> None:
+    """One descent step of everybody, in one batch; those that are due are judged, in one batch too."""
+    found = losses_together(vlm, [one.drawn() for one in learners], attention=any(one.options.regulariser > 0 for one in learners))
+    losses = [one.loss(lost) for one, lost in zip(learners, found, strict=True)]
+    for one in learners:
+        one.optimiser.zero_grad(set_to_none=True)
+    torch.stack(losses).sum().backward()
+    for one in learners:
+        one.descend()
+    due = [one for one in learners if one.due]
+    with torch.no_grad():
+        judged = losses_together(vlm, [one.held() for one in due], attention=False) if due else []
+    for one, lost in zip(due, judged, strict=True):
+        one.judge(vlm, lost)
+    for one, loss in zip(learners, losses, strict=True):
+        one.tell(float(loss.detach()))

@@ -28,7 +28,10 @@ PHOTO_REGIONS = 30  # of each other photo that it has to be told from
 RIVAL_SHARE, SURROUNDINGS_SHARE, CORRECTION_SHARE = 0.5, 0.2, 0.3
 MARGIN, OUTSIDE = 1.0, 0.2  # surroundings: at most OUTSIDE of a region lies in the subject's box made larger by MARGIN sizes on each side
 RIDGE = 1.0  # times the mean variance, added to the negatives' covariance
-SURE_SHARE = 0.65  # of a taught photo's expected score is where the head says yes
+ASPECTS = 10  # directions of one subject, beside their mean: at most so many groups of like photos
+OWN_SHARE = 0.8  # of its own photos in each, the rest is the mean of all
+LEFT_OUT = 10  # photos, at most, that are left out in turn to see what an unseen one scores
+SURE_SHARE = 0.75  # of a taught photo's expected score is where the head says yes
 FLOOR_DEVIATIONS = 8.5  # above the bank's mean; never says yes below
 STEEPNESS = 8.0  # of the probability around that point
 ONE_PHOTO_SHARE = 0.6  # of its own score that another photo of the subject is expected to reach
@@ -45,7 +48,8 @@ class Views:
 
 @dataclass(frozen=True, eq=False)
 class LinearHead:
-    """probability = sigmoid(slope * max(region . vector + bias) + offset)."""
+    """probability = sigmoid(slope * max(region . vector + bias) + offset), the largest over regions and over the subject's aspects: its
+    sides, poses and distances."""
 
     vectors: np.ndarray  # (k, d) float32
     biases: np.ndarray  # (k,) float32
@@ -100,17 +104,10 @@ def fit_views(positives: Sequence[Views], negatives: Sequence[Views], correction
     """Learns one head from 1 to 10 photos. `negatives`: photos of the scope's other concepts that look alike. `corrections`: photos
     that were wrongly named."""
     photos = gathered(positives, negatives, corrections, bank)
-    vectors = discriminants(photos)
-    mean, deviation = bank_scores(bank, vectors)
-    yes_at = decision_point(photos, vectors, mean, deviation)
-    head = LinearHead(
-        vectors=(vectors[:1] / deviation[0]).astype(np.float32),
-        biases=np.array([-mean[0] / deviation[0]], dtype=np.float32),
-        slope=STEEPNESS / yes_at,
-        offset=-STEEPNESS,
-    )
-    head = corrected(head, photos.corrections)
-    places = [int((p @ vectors[0] + s).argmax()) for p, s in zip(photos.taught, photos.special, strict=True)]
+    whole, *left_out = standardised(discriminants(photos), bank)
+    yes_at = max(FLOOR_DEVIATIONS, SURE_SHARE * expected_score(photos.taught, whole, left_out))
+    head = corrected(LinearHead(whole.vectors, whole.biases, STEEPNESS / yes_at, -STEEPNESS), photos.corrections)
+    places = [int((p @ whole.vectors[0] + s).argmax()) for p, s in zip(photos.taught, photos.special, strict=True)]
     return Fit(head, [view.boxes[place] for view, place in zip(positives, places, strict=True)])
 
 
@@ -172,25 +169,48 @@ def prototype(photos: Sequence[np.ndarray], special: Sequence[np.ndarray]) -> np
     return vector
 
 
-def discriminants(photos: Photos) -> np.ndarray:
-    """(1 + photos, d) unit rows: the linear discriminant of the subject's mean against what looks most like it, and the same with each
-    taught photo left out. Whitening by the near ones alone, not by everyday photos, is what tells one dog from another."""
+def discriminants(photos: Photos) -> list[np.ndarray]:
+    """Each (k, d), unit rows: linear discriminants of the subject's aspects against what looks most like them, first of all taught photos,
+    then of all but one. Whitening by the near ones alone, not by everyday photos, is what tells one dog from another."""
     vector = prototype(photos.taught, photos.special)
     for _ in range(ROUNDS):
         means = subject_means(photos.taught, [p @ vector for p in photos.taught])
-        vectors = lda(np.vstack([means.mean(0), left_out_means(means)]), *hard_negatives(vector, photos))
-        vector = vectors[0]
-    return vectors
+        negatives = hard_negatives(vector[None], photos)
+        vector = lda(means.mean(0)[None], *negatives)[0]
+    negatives = hard_negatives(lda(aspects(means), *negatives), photos)
+    wanted = [aspects(means), *(aspects(np.delete(means, index, 0)) for index in left_out_photos(len(means)))]
+    found = lda(np.vstack(wanted), *negatives)
+    return np.split(found, np.cumsum([len(rows) for rows in wanted])[:-1])
 
 
-def left_out_means(means: np.ndarray) -> np.ndarray:
-    """(n, d) -> (n, d): the mean of all rows but each; nothing for a single row."""
-    return (means.sum(0) - means) / (len(means) - 1) if len(means) > 1 else means[:0]
+def left_out_photos(count: int) -> list[int]:
+    """Which of `count` photos are left out in turn; none where there is only one."""
+    return [] if count < 2 else sorted({round(i) for i in np.linspace(0, count - 1, min(count, LEFT_OUT))})
 
 
-def hard_negatives(vector: np.ndarray, photos: Photos) -> tuple[np.ndarray, np.ndarray]:
-    """Regions (m, d) that score highest, and their weights (m,), which sum to 1."""
-    parts = [photos.bank.vectors[top(photos.bank.vectors @ vector, HARD_REGIONS)]]
+def aspects(means: np.ndarray) -> np.ndarray:
+    """(n, d) photos' means -> (1 + at most ASPECTS, d): the mean of all, then each group of like photos drawn towards it. A dog's head and
+    the whole dog, its left and its right side: one direction between them would find neither well."""
+    middle = means.mean(0)
+    return middle[None] if len(means) == 1 else np.vstack([middle, (1 - OWN_SHARE) * middle + OWN_SHARE * grouped(means, ASPECTS)])
+
+
+def grouped(means: np.ndarray, at_most: int) -> np.ndarray:
+    """(n, d) -> (<= at_most, d): themselves, or the means of groups around those that are farthest from each other."""
+    if len(means) <= at_most:
+        return means
+    chosen = [int(((means - means.mean(0)) ** 2).sum(1).argmax())]
+    for _ in range(at_most - 1):
+        distance = ((means[:, None] - means[chosen]) ** 2).sum(2).min(1)
+        chosen.append(int(distance.argmax()))
+    group = ((means[:, None] - means[chosen]) ** 2).sum(2).argmin(1)
+    return np.array([means[group == g].mean(0) for g in np.unique(group)])  # the same photo many times is one group
+
+
+def hard_negatives(vectors: np.ndarray, photos: Photos) -> tuple[np.ndarray, np.ndarray]:
+    """Regions (m, d) that score highest under any of the (k, d) vectors, and their weights (m,), which sum to 1."""
+    highest = lambda regions: (regions @ vectors.T).max(1)
+    parts = [photos.bank.vectors[top(highest(photos.bank.vectors), HARD_REGIONS)]]
     weights = [np.full(len(parts[0]), 1 / len(parts[0]))]
     for others, share in (
         (photos.rivals, RIVAL_SHARE),
@@ -198,7 +218,7 @@ def hard_negatives(vector: np.ndarray, photos: Photos) -> tuple[np.ndarray, np.n
         (photos.corrections, CORRECTION_SHARE),
     ):
         if others:
-            parts.append(np.vstack([other[top(other @ vector, PHOTO_REGIONS)] for other in others]))
+            parts.append(np.vstack([other[top(highest(other), PHOTO_REGIONS)] for other in others]))
             weights = [*(w * (1 - share) for w in weights), np.full(len(parts[-1]), share / len(parts[-1]))]
     return np.vstack(parts), np.concatenate(weights).astype(np.float32)
 
@@ -223,23 +243,37 @@ def unit(vector: np.ndarray) -> np.ndarray:
 
 
 # -- how sure a score is
-def bank_scores(bank: Bank, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation, (k,) each, of the bank photos' best scores under k vectors."""
-    best = bank.best(bank.vectors @ vectors.T)
-    return best.mean(0), best.std(0) + 1e-6
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """max(region . vector + bias) is in deviations above the mean of the bank photos' best."""
+
+    vectors: np.ndarray  # (k, d) float32
+    biases: np.ndarray  # (k,) float32
+
+    def score(self, photo: np.ndarray) -> float:
+        """Of a photo's (n, d) regions."""
+        return float((photo @ self.vectors.T + self.biases).max())
 
 
-def decision_point(photos: Photos, vectors: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> float:
-    """Where the head says yes, in deviations above the bank's mean."""
-    return max(FLOOR_DEVIATIONS, SURE_SHARE * expected_score(photos.taught, vectors, mean, deviation))
+def standardised(groups: Sequence[np.ndarray], bank: Bank) -> list[Scorer]:
+    """Of each (k, d) group of vectors: first every vector by itself, so that none speaks louder than the others, then their largest."""
+    best = bank.best(bank.vectors @ np.vstack(groups).T)  # (photos, all vectors)
+    scorers = []
+    for vectors, own in zip(groups, np.split(best, np.cumsum([len(g) for g in groups])[:-1], axis=1), strict=True):
+        mean, deviation = own.mean(0), own.std(0) + 1e-6
+        largest = ((own - mean) / deviation).max(1)
+        scale = deviation * (largest.std() + 1e-6)
+        bias = -mean / scale - largest.mean() / (largest.std() + 1e-6)
+        scorers.append(Scorer((vectors / scale[:, None]).astype(np.float32), bias.astype(np.float32)))
+    return scorers
 
 
-def expected_score(taught: Sequence[np.ndarray], vectors: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> float:
-    """What an unseen photo of the subject scores, in deviations above the bank's mean: each photo by the vector of the others."""
-    if len(taught) == 1:
-        return ONE_PHOTO_SHARE * float((taught[0] @ vectors[0]).max() - mean[0]) / float(deviation[0])
-    best = np.array([float((photo @ vector).max()) for photo, vector in zip(taught, vectors[1:], strict=True)])
-    return float(((best - mean[1:]) / deviation[1:]).mean())
+def expected_score(taught: Sequence[np.ndarray], whole: Scorer, left_out: Sequence[Scorer]) -> float:
+    """What an unseen photo of the subject scores, in deviations above the bank's mean: each photo by the vectors of the others."""
+    if not left_out:
+        return ONE_PHOTO_SHARE * whole.score(taught[0])
+    left = zip(left_out_photos(len(taught)), left_out, strict=True)
+    return float(np.mean([scorer.score(taught[index]) for index, scorer in left]))
 
 
 def corrected(head: LinearHead, wrong: Sequence[np.ndarray]) -> LinearHead:

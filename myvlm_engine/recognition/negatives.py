@@ -1,7 +1,7 @@
 """The negative bank: region vectors of everyday photos with nobody's concept in them, so that a member supplies no negatives.
 
 Bundled as 4-bit features, one bank per encoder; no photo can be got back from it. A command builds one from folders of photos:
-`python -m myvlm_engine.recognition.negatives PHOTO_FOLDER… --out FILE`.
+`python -m myvlm_engine.recognition.negatives PHOTO_FOLDER… --pets PHOTO_FOLDER --out FILE`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ FOLDER = Path(__file__).parent
 LEVELS = 16  # of a number: two fit in a byte; directions stay within 8 degrees (cosine 0.99)
 REGIONS_PER_PHOTO = 24
 DRAWN_PICTURES = 48  # a head that never met any takes drawings, screens and patterns for each other: they are all unlike photos
+PETS = ("dog", "cat")  # an encoder's nouns: pets are what heads confuse most
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
@@ -134,6 +136,11 @@ def read_photo(path: Path) -> Image.Image:
         return ImageOps.exif_transpose(image).convert("RGB")
 
 
+def with_a_pet(encoder: Encoder, paths: Iterable[Path], at_most: int) -> list[Path]:
+    """The first `at_most` photos in which the encoder sees a dog or a cat."""
+    return list(islice((p for p in paths if encoder.noun_hint(read_photo(p)) in PETS), at_most))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     from tqdm import tqdm
 
@@ -141,6 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     parser = argparse.ArgumentParser(description="Builds an encoder's negative bank from folders of photos.")
     parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--pets", nargs="+", type=Path, default=[], help="folders of which only photos with a dog or a cat are taken")
+    parser.add_argument("--at-most", type=int, default=850, help="photos of --pets")
     parser.add_argument("--encoder", default="embedded")
     parser.add_argument("--regions", type=int, default=REGIONS_PER_PHOTO, help="kept of each photo")
     parser.add_argument("--drawn", type=int, default=DRAWN_PICTURES, help="pictures that no camera took, beside the photos")
@@ -148,10 +157,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="default: where the encoder will look for it")
     given = parser.parse_args(arguments)
     encoder, paths = load_encoder(given.encoder), photos_in(given.folders, given.every)
+    paths += with_a_pet(encoder, tqdm(photos_in(given.pets, given.every), desc="looking for pets"), given.at_most)
     photos = [kept_regions(encoder, read_photo(path), given.regions) for path in tqdm(paths, desc="seeing")]
     photos += [kept_regions(encoder, drawn_picture(n), given.regions) for n in tqdm(range(given.drawn), desc="drawing")]
     out = given.out or bank_path(encoder.fingerprint)
-    facts = {"photos": str(len(paths)), "drawn": str(given.drawn), "folders": json.dumps([f.name for f in given.folders])}
+    facts = {"photos": str(len(paths)), "drawn": str(given.drawn), "folders": json.dumps([f.name for f in (*given.folders, *given.pets)])}
     save_bank(photos, encoder.fingerprint, out, facts)
     print(f"{out}: {len(photos)} photos, {sum(map(len, photos))} regions, {out.stat().st_size / 1e6:.1f} MB")
 

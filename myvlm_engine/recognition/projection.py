@@ -18,7 +18,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 WIDTH = 384  # of region vectors: 113 of a square photo take 87 KB
-WHITENING = 0.75
+WHITENING = 1.0
 REGIONS_PER_PHOTO = 12  # it learns from: neighbouring windows say much the same
 SHIPPED = Path(__file__).parent / "projection.safetensors"
 

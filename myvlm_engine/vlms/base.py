@@ -40,6 +40,16 @@ class Losses:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """One concept's part of a batch."""
+
+    views: Sequence[View]
+    targets: Sequence[Target]
+    concepts: torch.Tensor  # (K, width)
+    identifier: str
+
+
+@dataclass(frozen=True)
 class Decoding:
     """How to write an answer: beam search, deterministic."""
 
@@ -81,6 +91,13 @@ class Vlm(Protocol):
 
     def candidates(self, view: View, prompt: str | None, concepts: torch.Tensor, decoding: Decoding = Decoding()) -> list[str]:
         """Captions (prompt None) or answers, best first. With K = 0 and nothing forbidden: the base model's own, bit for bit."""
+
+
+def losses_together(vlm: Vlm, asked: Sequence[Asked], attention: bool) -> list[Losses]:
+    """What several concepts lose, each with its own views: in one batch where the VLM has `losses_together`, else one after another."""
+    if hasattr(vlm, "losses_together"):
+        return vlm.losses_together(asked, attention)
+    return [vlm.losses(a.views, a.targets, a.concepts, a.identifier, attention) for a in asked]
 
 
 def generate(vlm: Vlm, view: View, prompt: str | None = None, concepts: torch.Tensor | None = None, decoding: Decoding = Decoding()) -> str:

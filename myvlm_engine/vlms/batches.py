@@ -14,7 +14,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import OutOfMemory, as_engine_error
-from .base import Losses, Target, View
+from .base import Asked, Losses, Target, View
 
 T = TypeVar("T")
 LARGEST = 16  # rows in one forward pass to begin with
@@ -28,6 +28,7 @@ class Row:
     prompt: str | None
     text: str
     concepts: torch.Tensor  # (K, width); K may differ between the rows of one batch
+    identifier: str = ""
 
 
 class BatchedVlm:
@@ -36,29 +37,40 @@ class BatchedVlm:
     batch_size = LARGEST
 
     def losses(self, views: Sequence[View], targets: Sequence[Target], concepts: torch.Tensor, identifier: str, attention: bool) -> Losses:
-        return self.row_losses([Row(views[t.view].state, t.prompt, t.text, concepts) for t in targets], identifier, attention)
+        return self.losses_together([Asked(views, targets, concepts, identifier)], attention)[0]
 
-    def row_losses(self, rows: Sequence[Row], identifier: str, attention: bool) -> Losses:
+    def losses_together(self, asked: Sequence[Asked], attention: bool) -> list[Losses]:
+        """Of several concepts in one batch. Errors: OutOfMemory."""
+        rows = [Row(a.views[t.view].state, t.prompt, t.text, a.concepts, a.identifier) for a in asked for t in a.targets]
+        return parted(self.row_losses(rows, attention), [len(a.targets) for a in asked])
+
+    def row_losses(self, rows: Sequence[Row], attention: bool) -> Losses:
         """As `losses`, each row with concepts of its own. Errors: OutOfMemory when not even one row fits."""
         while True:
             try:
-                parts = self._in_batches(rows, identifier, attention)
+                parts = self._in_batches(rows, attention)
                 return Losses(*(torch.cat(column) for column in zip(*parts, strict=True)))
             except torch.OutOfMemoryError as error:
                 failure: Exception = error.with_traceback(None)  # its frames hold the tensors that filled the memory
             self.batch_size = smaller(min(self.batch_size, len(rows)), failure)
 
-    def _in_batches(self, rows: Sequence[Row], identifier: str, attention: bool) -> list[tuple[torch.Tensor, ...]]:
+    def _in_batches(self, rows: Sequence[Row], attention: bool) -> list[tuple[torch.Tensor, ...]]:
         """Several batches that need gradients are computed once more when those are taken: only one is ever in memory."""
         batches = [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
         run: Callable[..., tuple[torch.Tensor, ...]] = self.batch_losses
         if len(batches) == 1 or not torch.is_grad_enabled():
-            return [run(batch, identifier, attention) for batch in batches]
-        return [checkpoint(run, batch, identifier, attention, use_reentrant=False, preserve_rng_state=False) for batch in batches]
+            return [run(batch, attention) for batch in batches]
+        return [checkpoint(run, batch, attention, use_reentrant=False, preserve_rng_state=False) for batch in batches]
 
-    def batch_losses(self, rows: Sequence[Row], identifier: str, attention: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def batch_losses(self, rows: Sequence[Row], attention: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The three columns of Losses for rows that fit into one forward pass."""
         raise NotImplementedError
+
+
+def parted(losses: Losses, counts: Sequence[int]) -> list[Losses]:
+    """The losses of sum(counts) targets as those of each group."""
+    columns = (losses.cross_entropy.split(counts), losses.attention.split(counts), losses.name_probability.split(counts))
+    return [Losses(*parts) for parts in zip(*columns, strict=True)]
 
 
 def smaller(size: int, failure: Exception) -> int:
@@ -81,4 +93,4 @@ def with_fewer_beams(write: Callable[[int], T], beams: int) -> T:
         beams = smaller(beams, failure)
 
 
-__all__ = ["LARGEST", "BatchedVlm", "OutOfMemory", "Row", "smaller", "with_fewer_beams"]
+__all__ = ["LARGEST", "BatchedVlm", "OutOfMemory", "Row", "parted", "smaller", "with_fewer_beams"]

@@ -20,7 +20,8 @@ from ..pocket.tree import Batch, Tree, collate, encode, grow_tree
 from ..pocket.vision import VisionTower, half_is_fast, imagenet_names, square_pixels, tags_of
 from ..pocket.weights import SHIPPED, Trained, file_hash, load_merged_lm, load_trained
 from .attention import ColumnRecorder, register
-from .base import Decoding, Losses, Target, View
+from .base import Asked, Decoding, Losses, Target, View
+from .batches import parted
 from .name_guard import guarded
 from .name_rule import NameRule
 
@@ -82,16 +83,20 @@ class PocketVlm:
 
     # -- learning
     def losses(self, views: Sequence[View], targets: Sequence[Target], concepts: torch.Tensor, identifier: str, attention: bool) -> Losses:
-        used = sorted({t.view for t in targets})
-        grouped = {v: [t for t in targets if t.view == v] for v in used}
-        trees = [self._tree(views[v].state, grouped[v], len(concepts)) for v in used]
-        batch = collate(trees)
-        recorder = self._recorder(batch, [views[v].state for v in used], len(concepts)) if attention and len(concepts) else None
-        logits = self._logits(batch, [views[v].state for v in used], concepts, recorder)  # (M, vocabulary)
-        order = [t for v in used for t in _by_prompt(grouped[v])]
-        losses = self._reduce(logits, batch, order, identifier, recorder, [used.index(t.view) for t in order])
-        back = torch.tensor([_position(order, t) for t in targets])
-        return Losses(losses.cross_entropy[back], losses.attention[back], losses.name_probability[back])
+        return self.losses_together([Asked(views, targets, concepts, identifier)], attention)[0]
+
+    def losses_together(self, asked: Sequence[Asked], attention: bool) -> list[Losses]:
+        """Of several concepts in one batch: a tree for each view of each."""
+        grown = [(a, state, _of_view(a, v)) for a in asked for v, state in _used(a)]
+        trees = [self._tree(state, targets, len(a.concepts)) for a, state, targets in grown]
+        batch, states, concepts = collate(trees), [state for _, state, _ in grown], [a.concepts for a, _, _ in grown]
+        recorder = self._recorder(batch, states, [len(c) for c in concepts]) if attention and any(map(len, concepts)) else None
+        logits = self._logits(batch, states, concepts, recorder)  # (M, vocabulary)
+        order = [(t, a.identifier, tree) for tree, (a, _, targets) in enumerate(grown) for t in targets]
+        losses = self._reduce(logits, batch, order, recorder)
+        back = torch.tensor([_position(order, t) for a in asked for t in a.targets])
+        inorder = Losses(losses.cross_entropy[back], losses.attention[back], losses.name_probability[back])
+        return parted(inorder, [len(a.targets) for a in asked])
 
     def _tree(self, state: PocketState, targets: list[Target], concepts: int) -> Tree:
         answers: dict[str, list[str]] = {}
@@ -100,12 +105,14 @@ class PocketVlm:
         root = [-1] * concepts + encode(self.tokenizer, prefix_texts()[1])
         return grow_tree(self.tokenizer, root, answers, start=len(state.prefix))
 
-    def _logits(self, batch: Batch, states: list[PocketState], concepts: torch.Tensor, recorder: ColumnRecorder | None) -> torch.Tensor:
+    def _logits(
+        self, batch: Batch, states: list[PocketState], concepts: list[torch.Tensor], recorder: ColumnRecorder | None
+    ) -> torch.Tensor:
         from transformers import DynamicCache
 
         embeds = self.lm.get_input_embeddings()(batch.ids.clamp(min=0))
-        if len(concepts):
-            embeds = embeds.masked_scatter((batch.ids == -1)[..., None], self._scaled(concepts).repeat(len(states), 1).to(embeds.dtype))
+        if any(map(len, concepts)):
+            embeds = embeds.masked_scatter((batch.ids == -1)[..., None], torch.cat([self._scaled(c) for c in concepts]).to(embeds.dtype))
         past, seen = _left_padded(states)
         cache = DynamicCache(ddp_cache_data=past)
         allowed = torch.cat([seen[:, None].expand(-1, batch.mask.shape[1], -1), batch.mask], 2)[:, None]
@@ -116,22 +123,22 @@ class PocketVlm:
         ).last_hidden_state
         return self.lm.lm_head(hidden.flatten(0, 1)[batch.rows]).float()
 
-    def _recorder(self, batch: Batch, states: list[PocketState], concepts: int) -> ColumnRecorder:
+    def _recorder(self, batch: Batch, states: list[PocketState], concepts: list[int]) -> ColumnRecorder:
         start = max(len(s.prefix) for s in states)
         queries = torch.zeros(batch.ids.shape, dtype=torch.bool)
         queries.view(-1)[batch.rows] = True  # the tokens that write the answer
-        return ColumnRecorder(list(range(start, start + concepts)), queries)
+        columns = torch.tensor([[start + i if i < count else -1 for i in range(max(concepts))] for count in concepts])
+        return ColumnRecorder(columns, queries)
 
-    def _reduce(
-        self, logits, batch: Batch, order: list[Target], identifier: str, recorder: ColumnRecorder | None, tree_of: list[int]
-    ) -> Losses:
+    def _reduce(self, logits, batch: Batch, order: list[tuple[Target, str, int]], recorder: ColumnRecorder | None) -> Losses:
+        """`order`: of each answer its target, its identifier and its tree."""
         nll = F.cross_entropy(logits, batch.labels, reduction="none")
         count = torch.bincount(batch.answers, minlength=len(order)).clamp(min=1)
         ce = torch.zeros(len(order)).index_add(0, batch.answers, nll) / count
-        in_name = torch.cat([self._name_mask(t.text, identifier) for t in order])
+        in_name = torch.cat([self._name_mask(t.text, identifier) for t, identifier, _ in order])
         name_count = torch.zeros(len(order)).index_add(0, batch.answers, in_name.float())
         name_nll = torch.zeros(len(order)).index_add(0, batch.answers, nll.detach() * in_name)
-        attention = recorder.mean()[torch.tensor(tree_of)] if recorder else torch.zeros(len(order))
+        attention = recorder.mean()[torch.tensor([tree for _, _, tree in order])] if recorder else torch.zeros(len(order))
         return Losses(ce, attention, (-name_nll / name_count.clamp(min=1)).exp())
 
     def _name_mask(self, text: str, identifier: str) -> torch.Tensor:
@@ -181,14 +188,19 @@ class PocketVlm:
         return [_tidy(decoding.opening + text) for text in self.tokenizer.batch_decode(out, skip_special_tokens=True)]
 
 
-def _by_prompt(targets: list[Target]) -> list[Target]:
-    """In the order grow_tree writes them: prompt by prompt."""
-    prompts = list(dict.fromkeys(t.prompt for t in targets))
-    return [t for p in prompts for t in targets if t.prompt == p]
+def _used(asked: Asked) -> list[tuple[int, PocketState]]:
+    """The views that are spoken of, by number."""
+    return [(v, asked.views[v].state) for v in sorted({t.view for t in asked.targets})]
 
 
-def _position(order: list[Target], target: Target) -> int:
-    return next(i for i, t in enumerate(order) if t is target)
+def _of_view(asked: Asked, view: int) -> list[Target]:
+    """A view's targets in the order grow_tree writes them: prompt by prompt."""
+    targets = [t for t in asked.targets if t.view == view]
+    return [t for p in dict.fromkeys(t.prompt for t in targets) for t in targets if t.prompt == p]
+
+
+def _position(order: list[tuple[Target, str, int]], target: Target) -> int:
+    return next(i for i, (t, _, _) in enumerate(order) if t is target)
 
 
 def _left_padded(states: list[PocketState]) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], torch.Tensor]:

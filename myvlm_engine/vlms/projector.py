@@ -241,8 +241,8 @@ class ProjectorVlm(BatchedVlm):
             hook.remove()
 
     # -- learning
-    def batch_losses(self, rows: Sequence[Row], identifier: str, attention: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        answers = [encode_answer(self.tokenizer, r.text, self.ends[0], identifier, self.family.lead) for r in rows]
+    def batch_losses(self, rows: Sequence[Row], attention: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        answers = [encode_answer(self.tokenizer, r.text, self.ends[0], r.identifier, self.family.lead) for r in rows]
         batch = self._batch(rows, [a.ids[:-1] for a in answers])
         recorder = self._recorder(batch, answers) if attention and len(batch.vectors) else None
         labels = label_rows(answers).to(self.model.device)

@@ -185,8 +185,8 @@ class QFormerVlm(BatchedVlm):
         return "" if prompt is None else self.family.answer_lead
 
     # -- learning
-    def batch_losses(self, rows: Sequence[Row], identifier: str, attention: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        answers = [encode_answer(self.tokenizer, r.text, self.ends[0], identifier, self._lead(r.prompt)) for r in rows]
+    def batch_losses(self, rows: Sequence[Row], attention: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        answers = [encode_answer(self.tokenizer, r.text, self.ends[0], r.identifier, self._lead(r.prompt)) for r in rows]
         labels = label_rows(answers).to(self.model.device)
         soft, recorded = self._soft_prompts(rows, attention)
         read = self._read_by_decoder if self.model.language_model.config.is_encoder_decoder else self._read_on

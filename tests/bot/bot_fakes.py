@@ -53,6 +53,7 @@ class FakeEngine:
         self.taught: list[TeachRequest] = []
         self.fitted: list[FitRequest] = []
         self.answered: list[AnswerRequest] = []
+        self.lessons = 1
         self.teaching = 0
         self.most_teaching = 0
 
@@ -118,6 +119,7 @@ class FakeEngine:
             device="cpu",
             dtype="float32",
             busy=False,
+            lessons=self.lessons,
             waiting=0,
             uptime_s=1.0,
             memory_bytes=1,

@@ -138,6 +138,22 @@ async def test_several_are_usable_while_one_learns_and_only_one_learns_at_a_time
     assert [concept.state for concept in await room.store.known(SCOPE)] == [State.READY] * 3
 
 
+async def test_as_many_learn_at_a_time_as_the_engine_takes(room):
+    room.engine.lessons = 2
+    room.engine.gate.clear()
+    for name, colour in (("Red", RED), ("Green", GREEN), ("Blue", BLUE)):
+        await taught(room.store, name, colour)
+    await room.teacher.wake()
+    async with asyncio.timeout(10):
+        while room.engine.teaching < 2 or not [p for _, p in room.listener.told if p.stage == "usable" and p.ahead]:
+            await asyncio.sleep(0.01)
+    assert [p.ahead for _, p in room.listener.told if p.stage == "usable" and p.ahead] == [1]  # the third waits for one of them
+    room.engine.gate.set()
+    await room.done()
+    assert room.engine.most_teaching == 2
+    assert [concept.state for concept in await room.store.known(SCOPE)] == [State.READY] * 3
+
+
 async def test_a_new_concept_and_its_neighbours_are_negatives_of_each_other(room):
     red = await taught(room.store, "Red", RED)
     await room.run()

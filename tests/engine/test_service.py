@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 import time
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ import structlog
 from engine_fakes import ENCODER, VLM, WIDTH, Teacher, fake_engine, photo, teach_request
 
 from myvlm_engine.concept_embedding import read_embedding
+from myvlm_engine.engine import Engine
 from myvlm_engine.messages import ErrorReply, HealthReply, KnownConcept, SeeReply, TeachEvent, pack
 from myvlm_engine.service import Limits, create_app
 
@@ -319,6 +321,23 @@ async def test_a_second_teach_waits_a_little_and_is_then_refused_as_busy():
         second = await client.post("/v1/teach", json=body(teach_request()))
         assert (second.status_code, refusal(second).code) == (503, "busy")
         assert len(await first) == 10
+
+
+async def test_as_many_teach_at_a_time_as_learn_in_one_batch():
+    def two_at_a_time():
+        engine = fake_engine(Teacher(steps=8, step_s=0.1))
+        return Engine(replace(engine.parts, lessons=2))
+
+    async with served(two_at_a_time, limits=Limits(teach_patience_s=0.2)) as client:
+        assert (await client.get("/v1/health")).json()["lessons"] == 2
+        both = [asyncio.create_task(taught(client, teach_request())) for _ in range(2)]
+        await asyncio.sleep(0.3)
+        assert (await client.get("/v1/health")).json()["busy"] is True
+        third = await client.post("/v1/teach", json=body(teach_request()))
+        assert (third.status_code, refusal(third).code) == (503, "busy")
+        assert [len(events) for events in await asyncio.gather(*both)] == [8, 8]
+        assert (await client.get("/v1/health")).json()["busy"] is False
+        assert len(await taught(client, teach_request())) == 8
 
 
 async def test_the_log_holds_ids_and_times_and_no_name_or_picture(logged):

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from PIL import Image  # noqa: E402
 
 from myvlm_engine.personalise.targets import Drafts, Sentence, draft_answers, draft_captions  # noqa: E402
-from myvlm_engine.personalise.training import Options, learn_concept, options_for  # noqa: E402
+from myvlm_engine.personalise.training import Options, Together, learn_concept, options_for  # noqa: E402
 from myvlm_engine.vlms.base import Decoding, Losses, View  # noqa: E402
 
 OPTIONS = Options(steps=40)
@@ -139,3 +139,65 @@ def test_questions_are_learned_where_they_are_asked_for():
     taught(asking, 2, questions_per_photo=2, early_stop=False)
     assert plain.prompts == {None}
     assert asking.prompts == {None, "What is Biscuit doing?", "Where is Biscuit?", "Who is this?"}
+
+
+@dataclass
+class Batching(Pointed):
+    """Takes several concepts at a time."""
+
+    batches: list[list[str]] = field(default_factory=list)
+
+    def losses_together(self, asked, attention):
+        if any(a.concepts.requires_grad for a in asked):
+            self.batches.append([a.identifier for a in asked])
+        return [self.losses(a.views, a.targets, a.concepts, a.identifier, attention) for a in asked]
+
+
+def lesson(vlm, name, together=None, **more):
+    pictures = [Image.new("RGB", (40, 30), colour) for colour in ("red", "green")]
+    return learn_concept(vlm, pictures, name, "dog", together=together, **{"options": OPTIONS, "early_stop": False} | more)
+
+
+def test_concepts_that_learn_together_share_batches_and_become_what_each_becomes_alone():
+    vlm, together = Batching(), Together()
+    runs = {"Biscuit": lesson(vlm, "Biscuit", together, seed=1), "Rex": lesson(vlm, "Rex", together, seed=2)}
+    last = {}
+    while runs:  # in turns, as the engine serves its streams
+        for name, run in list(runs.items()):
+            try:
+                last[name] = next(run)
+            except StopIteration:
+                del runs[name]
+    assert vlm.batches.count(["Biscuit", "Rex"]) >= OPTIONS.steps - 5 and together.learners == []
+    for name, seed in (("Biscuit", 1), ("Rex", 2)):
+        alone = list(lesson(Batching(), name, seed=seed))[-1]
+        assert alone.stage == last[name].stage == "done"
+        np.testing.assert_allclose(last[name].vector, alone.vector, atol=1e-5)
+
+
+def test_every_step_is_told_to_each_of_them_in_order():
+    vlm, together = Batching(), Together()
+    first = lesson(vlm, "Biscuit", together)
+    begun = [next(first) for _ in range(8)]  # it is ahead when the other comes
+    second = list(lesson(vlm, "Rex", together))
+    steps = lambda events: [e.step for e in events if e.stage == "learning"]
+    assert steps(second) == list(range(1, OPTIONS.steps + 1))
+    assert steps([*begun, *first]) == list(range(1, OPTIONS.steps + 1))
+
+
+def test_who_is_broken_off_leaves_the_others_learning():
+    vlm, together = Batching(), Together()
+    left, stays = lesson(vlm, "Rex", together), lesson(vlm, "Biscuit", together)
+    for run in (left, stays):
+        for event in run:
+            if event.stage == "learning":
+                break
+    left.close()
+    assert [one.lesson.name for one in together.learners] == ["Biscuit"]
+    assert list(stays)[-1].stage == "done" and vlm.batches[-1] == ["Biscuit"]
+
+
+def test_a_vlm_that_takes_one_concept_at_a_time_teaches_several_all_the_same():
+    together, vlm = Together(), Pointed()
+    runs = [lesson(vlm, "Biscuit", together, early_stop=True), lesson(vlm, "Rex", together, early_stop=True)]
+    assert [list(run)[-1].stage for run in runs] == ["done", "done"]

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw  # noqa: E402
 
 from myvlm_engine.pocket.prompts import answer_opening, prefix_texts  # noqa: E402
 from myvlm_engine.pocket.tree import encode  # noqa: E402
-from myvlm_engine.vlms.base import Decoding, Target, generate  # noqa: E402
+from myvlm_engine.vlms.base import Asked, Decoding, Target, generate  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +54,23 @@ def test_cached_losses_are_the_plain_ones_in_mixed_batches(vlm, views):
         found = vlm.losses(views, targets, concepts, "Rex", attention=False).cross_entropy
         expected = [plain_loss(vlm, views[t.view], concepts, t.prompt or "Describe this photo.", t.text) for t in targets]
     torch.testing.assert_close(found, torch.stack(expected), atol=2e-4, rtol=1e-3)
+
+
+def test_concepts_that_learn_in_one_batch_lose_what_each_loses_alone(vlm, views):
+    ours, theirs = (torch.randn(k, vlm.width, generator=torch.Generator().manual_seed(k)).requires_grad_(True) for k in (3, 1))
+    asked = [
+        Asked(views, [Target(1, "What is it?", "Rex"), Target(0, None, "Rex runs."), Target(1, None, "Rex sits on a sofa.")], ours, "Rex"),
+        Asked(views[1:], [Target(0, None, "A photo of Biscuit on the grass.")], theirs, "Biscuit"),
+    ]
+    together = vlm.losses_together(asked, attention=True)
+    alone = [vlm.losses(a.views, a.targets, a.concepts, a.identifier, attention=True) for a in asked]
+    for column in ("cross_entropy", "attention", "name_probability"):
+        for one, other in zip(together, alone, strict=True):
+            torch.testing.assert_close(getattr(one, column), getattr(other, column), atol=3e-4, rtol=2e-3)
+    lost = lambda found: found.cross_entropy.mean() + found.attention.mean()
+    mine = torch.autograd.grad(sum(map(lost, together)), [ours, theirs])
+    for gradient, found, a in zip(mine, alone, asked, strict=True):
+        torch.testing.assert_close(gradient, torch.autograd.grad(lost(found), a.concepts)[0], atol=1e-4, rtol=2e-2)
 
 
 def test_recording_attention_changes_no_loss_and_equals_materialised_maps(vlm, views):

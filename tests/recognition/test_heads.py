@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from myvlm_engine.recognition.heads import Fit, Views, fit_views
+from myvlm_engine.recognition.heads import ASPECTS, Fit, Views, fit_views, standardised
 from myvlm_engine.recognition.negatives import Bank
 
 WIDTH, REGIONS = 64, 12
@@ -58,6 +58,30 @@ def test_the_subject_is_found_in_each_photo_by_what_repeats(world):
     places = [3, 7, 0, 9]
     fit = fit_views([world.photo(subject, at=p) for p in places], [], [], world.bank)
     assert fit.boxes == [BOXES[p] for p in places]
+
+
+def test_both_sides_of_a_subject_are_known_though_nothing_lies_between_them(world):
+    left, right = world.subject(), world.subject()
+    fit = fit_views([world.photo(side, at=4) for side in (left, left, right, right)], [], [], world.bank)
+    for side in (left, right):
+        assert sum(fires(fit, world.photo(side, at=7)) for _ in range(20)) >= 16
+    assert not any(fires(fit, world.photo()) for _ in range(100))
+
+
+def test_a_head_of_many_photos_stays_small_and_of_one_photo_many_times_is_whole(world):
+    subject = world.subject()
+    many = fit_views([world.photo(subject, at=i % REGIONS) for i in range(40)], [], [], world.bank)
+    assert many.head.vectors.shape == (1 + ASPECTS, WIDTH) and fires(many, world.photo(subject))
+    same = world.photo(subject)
+    one = fit_views([same] * 25, [], [], world.bank)
+    assert np.isfinite(one.head.vectors).all() and fires(one, same)
+
+
+def test_what_a_head_says_yes_to_is_told_in_deviations_of_the_bank(world):
+    photos = [world.photo(world.subject()) for _ in range(3)]
+    for scorer in standardised([photos[0].vectors[:1], photos[1].vectors[:5]], world.bank):
+        scores = [scorer.score(world.bank.vectors[world.bank.photo_of == n]) for n in range(world.bank.photo_count)]
+        assert np.mean(scores) == pytest.approx(0, abs=1e-3) and np.std(scores) == pytest.approx(1, abs=1e-3)
 
 
 def test_a_photo_that_was_corrected_is_not_named_again(world):

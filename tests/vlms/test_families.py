@@ -10,7 +10,7 @@ from vlms.tiny import FAMILIES, vectors  # noqa: E402
 
 from myvlm_engine.errors import OutOfMemory  # noqa: E402
 from myvlm_engine.personalise.training import learn_concept  # noqa: E402
-from myvlm_engine.vlms.base import Decoding, Target, generate  # noqa: E402
+from myvlm_engine.vlms.base import Asked, Decoding, Target, generate  # noqa: E402
 from myvlm_engine.vlms.batches import Row  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -53,13 +53,32 @@ def test_prompts_of_different_lengths_share_a_batch(vlm, photos):
 
 def test_a_batch_in_which_some_heads_fired_and_some_did_not(vlm, photos):
     states = [view.state for view in vlm.views(photos[:3])]
-    rows = [Row(state, None, "Rex runs.", vectors(vlm, count)) for state, count in zip(states, (1, 0, 3), strict=True)]
+    rows = [Row(state, None, "Rex runs.", vectors(vlm, count), "Rex") for state, count in zip(states, (1, 0, 3), strict=True)]
     with torch.no_grad():
-        together = vlm.row_losses(rows, "Rex", attention=True)
-        alone = [vlm.row_losses([row], "Rex", attention=True) for row in rows]
+        together = vlm.row_losses(rows, attention=True)
+        alone = [vlm.row_losses([row], attention=True) for row in rows]
     torch.testing.assert_close(together.cross_entropy, torch.cat([a.cross_entropy for a in alone]), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(together.attention, torch.cat([a.attention for a in alone]), atol=1e-5, rtol=1e-3)
     assert together.attention[1] == 0 and together.attention[0] > 0
+
+
+def test_concepts_that_learn_in_one_batch_lose_what_each_loses_alone(vlm, photos):
+    views = vlm.views(photos[:3])
+    ours, theirs = vectors(vlm, 1).requires_grad_(True), vectors(vlm, 2, seed=3).requires_grad_(True)
+    asked = [
+        Asked(views[:2], [Target(1, None, "Rex runs."), Target(0, "Where is Rex?", "at home")], ours, "Rex"),
+        Asked(views[2:], [Target(0, None, "A photo of Biscuit on the grass.")], theirs, "Biscuit"),
+    ]
+    together = vlm.losses_together(asked, attention=True)
+    alone = [vlm.losses(a.views, a.targets, a.concepts, a.identifier, attention=True) for a in asked]
+    for column in ("cross_entropy", "attention", "name_probability"):
+        for one, other in zip(together, alone, strict=True):
+            torch.testing.assert_close(getattr(one, column), getattr(other, column), atol=1e-4, rtol=1e-3)
+    lost = lambda found: found.cross_entropy.mean() + found.attention.mean()
+    mine = torch.autograd.grad(sum(map(lost, together)), [ours, theirs])
+    apart = [torch.autograd.grad(lost(found), a.concepts)[0] for found, a in zip(alone, asked, strict=True)]
+    for one, other in zip(mine, apart, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-2)
 
 
 def test_gradients_reach_e_and_nothing_else(vlm, photos):
