@@ -109,10 +109,11 @@ def enrol(splits: Sequence[Split], sights: Sights, make_look: MakeLook) -> Enrol
     kinds = {s.subject.name: s.subject.kind for s in splits}
     positives = {s.subject.name: [sights.of(path, s.subject.kind) for path in s.taught] for s in splits}
     requests = {name: FitRequest(kind=kinds[name], positives=taught) for name, taught in positives.items()}
-    look = make_look({name: sights.fitted(request)[0] for name, request in requests.items()})
+    alone = {name: make_look({name: sights.fitted(request)[0]}) for name, request in requests.items()}  # not held against each other
     enrolment = Enrolment({}, {}, [])
     for name, request in requests.items():
-        alike = [other for other in neighbours(name, positives[name], look) if sights.same_encoder(kinds[other], kinds[name])]
+        others = {other: look for other, look in alone.items() if other != name and sights.same_encoder(kinds[other], kinds[name])}
+        alike = neighbours(positives[name], others)
         negatives = [sight for other in alike for sight in positives[other]]
         enrolment.requests[name] = request.model_copy(update={"negatives": negatives})
         started = time.monotonic()
@@ -121,13 +122,10 @@ def enrol(splits: Sequence[Split], sights: Sights, make_look: MakeLook) -> Enrol
     return enrolment
 
 
-def neighbours(name: str, taught: Sequence[Sight], look: Look) -> list[str]:
-    """The other subjects whose heads score highest on these photos."""
-    highest: dict[str, float] = {}
-    for sight in taught:
-        for match in look([sight]):
-            highest[match.subject] = max(highest.get(match.subject, 0.0), match.score)
-    return [other for other in sorted(highest, key=lambda o: -highest[o]) if other != name][:NEIGHBOURS]
+def neighbours(taught: Sequence[Sight], others: Mapping[str, Look]) -> list[str]:
+    """The other subjects whose heads score highest on these photos, each by itself, as the store finds them."""
+    highest = {other: max((m.score for sight in taught for m in look([sight])), default=0.0) for other, look in others.items()}
+    return sorted(highest, key=lambda other: -highest[other])[:NEIGHBOURS]
 
 
 def all_photos(found: PhotoSet) -> list[Path]:

@@ -30,8 +30,9 @@ MARGIN, OUTSIDE = 1.0, 0.2  # surroundings: at most OUTSIDE of a region lies in 
 RIDGE = 1.0  # times the mean variance, added to the negatives' covariance
 ASPECTS = 10  # directions of one subject, beside their mean: at most so many groups of like photos
 OWN_SHARE = 0.8  # of its own photos in each, the rest is the mean of all
+AGREEING = 5.0  # deviations: what a taught photo has to score under the others for its aspect to count
 LEFT_OUT = 10  # photos, at most, that are left out in turn to see what an unseen one scores
-SURE_SHARE = 0.75  # of a taught photo's expected score is where the head says yes
+SURE_SHARE = 0.7  # of a taught photo's expected score is where the head says yes
 FLOOR_DEVIATIONS = 8.5  # above the bank's mean; never says yes below
 STEEPNESS = 8.0  # of the probability around that point
 ONE_PHOTO_SHARE = 0.6  # of its own score that another photo of the subject is expected to reach
@@ -104,8 +105,11 @@ def fit_views(positives: Sequence[Views], negatives: Sequence[Views], correction
     """Learns one head from 1 to 10 photos. `negatives`: photos of the scope's other concepts that look alike. `corrections`: photos
     that were wrongly named."""
     photos = gathered(positives, negatives, corrections, bank)
-    whole, *left_out = standardised(discriminants(photos), bank)
-    yes_at = max(FLOOR_DEVIATIONS, SURE_SHARE * expected_score(photos.taught, whole, left_out))
+    groups = discriminants(photos)
+    whole, *left_out = standardised(groups, bank)
+    expected = scores_when_left_out(photos.taught, whole, left_out)
+    whole = standardised([agreeing(groups[0], expected)], bank)[0]
+    yes_at = max(FLOOR_DEVIATIONS, SURE_SHARE * float(np.mean(list(expected.values()))))
     head = corrected(LinearHead(whole.vectors, whole.biases, STEEPNESS / yes_at, -STEEPNESS), photos.corrections)
     places = [int((p @ whole.vectors[0] + s).argmax()) for p, s in zip(photos.taught, photos.special, strict=True)]
     return Fit(head, [view.boxes[place] for view, place in zip(positives, places, strict=True)])
@@ -268,12 +272,21 @@ def standardised(groups: Sequence[np.ndarray], bank: Bank) -> list[Scorer]:
     return scorers
 
 
-def expected_score(taught: Sequence[np.ndarray], whole: Scorer, left_out: Sequence[Scorer]) -> float:
-    """What an unseen photo of the subject scores, in deviations above the bank's mean: each photo by the vectors of the others."""
+def scores_when_left_out(taught: Sequence[np.ndarray], whole: Scorer, left_out: Sequence[Scorer]) -> dict[int, float]:
+    """By photo: what it scores under the vectors of the others, in deviations above the bank's mean. Their mean is what an unseen photo of
+    the subject is expected to score."""
     if not left_out:
-        return ONE_PHOTO_SHARE * whole.score(taught[0])
+        return {0: ONE_PHOTO_SHARE * whole.score(taught[0])}
     left = zip(left_out_photos(len(taught)), left_out, strict=True)
-    return float(np.mean([scorer.score(taught[index]) for index, scorer in left]))
+    return {index: scorer.score(taught[index]) for index, scorer in left}
+
+
+def agreeing(vectors: np.ndarray, expected: dict[int, float]) -> np.ndarray:
+    """The (k, d) vectors without the aspects of photos that have nothing in common with the others: what was found in those is the room,
+    and the head would call the empty room by the subject's name. Where photos were grouped none is left out."""
+    if list(expected) != list(range(len(vectors) - 1)):
+        return vectors
+    return vectors[[0, *(1 + index for index, score in expected.items() if score >= AGREEING)]]
 
 
 def corrected(head: LinearHead, wrong: Sequence[np.ndarray]) -> LinearHead:

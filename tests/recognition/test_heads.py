@@ -68,6 +68,14 @@ def test_both_sides_of_a_subject_are_known_though_nothing_lies_between_them(worl
     assert not any(fires(fit, world.photo()) for _ in range(100))
 
 
+def test_a_photo_that_has_nothing_in_common_with_the_others_adds_no_direction(world):
+    """Where the subject isn't found in a photo, what is found there is the room."""
+    subject, room = world.subject(), world.photo()
+    fit = fit_views([*(world.photo(subject, at=4) for _ in range(4)), room], [], [], world.bank)
+    assert fit.head.vectors.shape == (1 + 4, WIDTH)
+    assert fires(fit, world.photo(subject)) and not fires(fit, room)
+
+
 def test_a_head_of_many_photos_stays_small_and_of_one_photo_many_times_is_whole(world):
     subject = world.subject()
     many = fit_views([world.photo(subject, at=i % REGIONS) for i in range(40)], [], [], world.bank)
