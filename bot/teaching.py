@@ -300,9 +300,11 @@ class Teacher:
             if other != concept.id:
                 negatives += [sight_of(regions) for regions in await self.store.regions(other, encoder)]
         said = await self.store.corrections(concept.id, encoder)
+        there = [c.regions for c in said if c.present]
         return FitRequest(
             kind=concept.kind.value,
-            positives=[sight_of(regions) for regions in [*seen, *(c.regions for c in said if c.present)]],
+            positives=[sight_of(regions) for regions in [*seen, *there]],
+            confirmed=len(there),
             negatives=negatives,
             corrections=[sight_of(c.regions) for c in said if not c.present],
         )

@@ -60,7 +60,8 @@ class FitRequest(Message):
     """Learns one head. Seconds at most; needs no negatives: the engine has its own bank."""
 
     kind: Kind
-    positives: list[Sight]  # one per taught photo (and per corrected photo the concept is in)
+    positives: list[Sight]  # one per taught photo, then one per corrected photo the concept is in
+    confirmed: int = Field(default=0, ge=0)  # how many of the positives, the last ones, are corrected photos
     negatives: list[Sight] = []  # photos of the scope's other concepts that look most alike, and corrections
     corrections: list[Sight] = []  # photos that were wrongly named: never again
 

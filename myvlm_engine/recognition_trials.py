@@ -189,9 +189,12 @@ def refitted(ground: Ground, enrolment: Enrolment, answers: Sequence[Answer]) ->
     """All heads, those that something was said of fitted again."""
     requests: dict[str, FitRequest] = {}
     for answer in answers:
-        request, part = requests.get(answer.name, enrolment.requests[answer.name]), "positives" if answer.present else "corrections"
-        sights = [*getattr(request, part), *ground.sights.all_of(answer.photo.path)]
-        requests[answer.name] = request.model_copy(update={part: sights})
+        request, sights = requests.get(answer.name, enrolment.requests[answer.name]), ground.sights.all_of(answer.photo.path)
+        if answer.present:
+            more: dict[str, Any] = {"positives": [*request.positives, *sights], "confirmed": request.confirmed + len(sights)}
+        else:
+            more = {"corrections": [*request.corrections, *sights]}
+        requests[answer.name] = request.model_copy(update=more)
     return {**enrolment.heads, **{name: fit_head(ground.encoder, request)[0] for name, request in requests.items()}}
 
 

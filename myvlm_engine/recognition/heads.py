@@ -1,4 +1,4 @@
-"""A few taught photos to a head: which of their regions are the subject, the vector that finds it again, and how sure a score is.
+"""A few taught photos to a head: which of their regions are the subject, the vectors that find it again, and how sure a score is.
 
 Works on region vectors of one encoder only: numpy, no pixels, no network, no store. The user supplies no negatives. What was tried and
 what it gave is in README.md beside this file.
@@ -28,7 +28,7 @@ PHOTO_REGIONS = 30  # of each other photo that it has to be told from
 RIVAL_SHARE, SURROUNDINGS_SHARE, CORRECTION_SHARE = 0.5, 0.2, 0.3
 MARGIN, OUTSIDE = 1.0, 0.2  # surroundings: at most OUTSIDE of a region lies in the subject's box made larger by MARGIN sizes on each side
 RIDGE = 1.0  # times the mean variance, added to the negatives' covariance
-ASPECTS = 10  # directions of one subject, beside their mean: at most so many groups of like photos
+ASPECTS = 16  # directions of one subject, beside their mean: at most so many groups of like photos
 OWN_SHARE = 0.8  # of its own photos in each, the rest is the mean of all
 AGREEING = 5.0  # deviations: what a taught photo has to score under the others for its aspect to count
 LEFT_OUT = 10  # photos, at most, that are left out in turn to see what an unseen one scores
@@ -84,7 +84,8 @@ class Photos:
 
 def fit_head(encoder: Encoder, request: FitRequest) -> tuple[Head, list[Box]]:
     """A request's head, and the box of the subject in each taught photo. Errors: NoBank."""
-    fit = fit_views(views_of(request.positives), views_of(request.negatives), views_of(request.corrections), load_bank(encoder.fingerprint))
+    positives, negatives, corrections = (views_of(s) for s in (request.positives, request.negatives, request.corrections))
+    fit = fit_views(positives, negatives, corrections, load_bank(encoder.fingerprint), request.confirmed)
     head = fit.head
     message = Head(
         encoder=encoder.fingerprint,
@@ -101,14 +102,16 @@ def views_of(sights: Sequence[Sight]) -> list[Views]:
     return [Views(sight.array(), sight.boxes) for sight in sights]
 
 
-def fit_views(positives: Sequence[Views], negatives: Sequence[Views], corrections: Sequence[Views], bank: Bank) -> Fit:
-    """Learns one head from 1 to 10 photos. `negatives`: photos of the scope's other concepts that look alike. `corrections`: photos
-    that were wrongly named."""
+def fit_views(
+    positives: Sequence[Views], negatives: Sequence[Views], corrections: Sequence[Views], bank: Bank, confirmed: int = 0
+) -> Fit:
+    """Learns one head from 1 to 10 photos and those that were `confirmed`, the last of the positives. `negatives`: photos of the scope's
+    other concepts that look alike. `corrections`: photos that were wrongly named."""
     photos = gathered(positives, negatives, corrections, bank)
     groups = discriminants(photos)
     whole, *left_out = standardised(groups, bank)
     expected = scores_when_left_out(photos.taught, whole, left_out)
-    whole = standardised([agreeing(groups[0], expected)], bank)[0]
+    whole = standardised([agreeing(groups[0], expected, len(positives), confirmed)], bank)[0]
     yes_at = max(FLOOR_DEVIATIONS, SURE_SHARE * float(np.mean(list(expected.values()))))
     head = corrected(LinearHead(whole.vectors, whole.biases, STEEPNESS / yes_at, -STEEPNESS), photos.corrections)
     places = [int((p @ whole.vectors[0] + s).argmax()) for p, s in zip(photos.taught, photos.special, strict=True)]
@@ -281,12 +284,14 @@ def scores_when_left_out(taught: Sequence[np.ndarray], whole: Scorer, left_out: 
     return {index: scorer.score(taught[index]) for index, scorer in left}
 
 
-def agreeing(vectors: np.ndarray, expected: dict[int, float]) -> np.ndarray:
-    """The (k, d) vectors without the aspects of photos that have nothing in common with the others: what was found in those is the room,
-    and the head would call the empty room by the subject's name. Where photos were grouped none is left out."""
-    if list(expected) != list(range(len(vectors) - 1)):
+def agreeing(vectors: np.ndarray, expected: dict[int, float], photos: int, confirmed: int) -> np.ndarray:
+    """The (k, d) vectors without the aspects of taught photos that have nothing in common with the others: what was found in those is the
+    room, and the head would call the empty room by the subject's name. A photo that somebody has `confirmed` (the last ones) counts all
+    the same. Where photos were grouped none is left out."""
+    if len(vectors) != 1 + photos:
         return vectors
-    return vectors[[0, *(1 + index for index, score in expected.items() if score >= AGREEING)]]
+    alike = [index for index in range(photos) if index >= photos - confirmed or expected.get(index, AGREEING) >= AGREEING]
+    return vectors[[0, *(1 + index for index in alike)]]
 
 
 def corrected(head: LinearHead, wrong: Sequence[np.ndarray]) -> LinearHead:

@@ -61,7 +61,7 @@ async def test_a_missed_one_is_added_from_the_list_and_named_from_then_on(town, 
     biscuit = await concept(town)
     told = await town.bob.select(said, [biscuit.id])
     assert "Biscuit on the grass." in read(told.response) and "**Biscuit** is in this photo" in read(told.response)
-    assert len(town.engine.fitted[-1].positives) == 5
+    assert (len(town.engine.fitted[-1].positives), town.engine.fitted[-1].confirmed) == (5, 1)
     assert "Biscuit on the grass." in read(await describe(town, photo=upload(GREEN, 9)))
 
 

@@ -76,6 +76,14 @@ def test_a_photo_that_has_nothing_in_common_with_the_others_adds_no_direction(wo
     assert fires(fit, world.photo(subject)) and not fires(fit, room)
 
 
+def test_a_photo_that_somebody_confirmed_counts_though_it_is_like_no_other(world):
+    subject, unlike = world.subject(), world.photo()
+    taught = [world.photo(subject, at=4) for _ in range(4)]
+    assert not fires(fit_views(taught, [], [], world.bank), unlike)
+    fit = fit_views([*taught, unlike], [], [], world.bank, confirmed=1)
+    assert fires(fit, unlike) and fires(fit, world.photo(subject))
+
+
 def test_a_head_of_many_photos_stays_small_and_of_one_photo_many_times_is_whole(world):
     subject = world.subject()
     many = fit_views([world.photo(subject, at=i % REGIONS) for i in range(40)], [], [], world.bank)
