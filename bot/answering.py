@@ -34,7 +34,7 @@ class Balance:
     asked_from: float
 
 
-BALANCES = {"strict": Balance(0.8, 0.5), "normal": Balance(0.5, 0.25), "eager": Balance(0.2, 0.1)}  # named at odds of 4:1, 1:1, 1:4
+BALANCES = {"strict": Balance(0.8, 0.5), "normal": Balance(0.5, 0.25), "eager": Balance(0.25, 0.12)}  # named at odds of 4:1, 1:1, 1:3
 
 
 @dataclass(frozen=True, eq=False)

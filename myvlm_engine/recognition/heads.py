@@ -33,10 +33,10 @@ OWN_SHARE = 0.8  # of its own photos in each, the rest is the mean of all
 AGREEING = 5.0  # deviations: what a taught photo has to score under the others for its aspect to count
 LEFT_OUT = 10  # photos, at most, that are left out in turn to see what an unseen one scores
 SURE_SHARE = 0.7  # of a taught photo's expected score is where the head says yes
-FLOOR_DEVIATIONS = 8.5  # above the bank's mean; never says yes below
+FLOOR_DEVIATIONS = 9.5  # above the bank's mean; never says yes below
 STEEPNESS = 8.0  # of the probability around that point
 ONE_PHOTO_SHARE = 0.6  # of its own score that another photo of the subject is expected to reach
-CORRECTED_LOGIT = -1.5  # a photo that was wrongly named is told off at least this clearly
+CORRECTED_LOGIT = -1.2  # a photo that was wrongly named is told off at least this clearly: neither named nor asked about (bot: BALANCES)
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ class World:
     def subject(self) -> np.ndarray:
         return unit(self.random.standard_normal(WIDTH))
 
-    def photo(self, subject: np.ndarray | None = None, at: int = 0, noise: float = 0.45) -> Views:
+    def photo(self, subject: np.ndarray | None = None, at: int = 0, noise: float = 0.3) -> Views:
         rows = unit(self.random.standard_normal((REGIONS, WIDTH)))
         if subject is not None:
             rows[at] = unit(subject + noise * unit(self.random.standard_normal(WIDTH)))
@@ -126,11 +126,11 @@ def test_what_is_around_the_subject_in_every_taught_photo_is_not_the_subject(wor
 
 def test_corrections_leave_the_subject_itself_recognised(world):
     subject = world.subject()
-    twin = unit(subject + 0.5 * unit(world.random.standard_normal(WIDTH)))  # so much alike that the first head takes it for the subject
-    clear = 0.35
+    twin = unit(subject + 0.4 * unit(world.random.standard_normal(WIDTH)))  # so much alike that the first head takes it for the subject
+    clear = 0.25
     photos = [world.photo(subject, noise=clear) for _ in range(4)]
     before = fit_views(photos, [], [], world.bank)
-    wrong = [photo for photo in (world.photo(twin, noise=clear) for _ in range(20)) if fires(before, photo)]
+    wrong = [photo for photo in (world.photo(twin, noise=clear) for _ in range(40)) if fires(before, photo)]
     assert len(wrong) >= 5
     fit = fit_views(photos, [], wrong, world.bank)
     assert not any(fires(fit, photo) for photo in wrong)
