@@ -23,6 +23,7 @@ app.add_typer(store, name="store")
 
 Config = Annotated[Path | None, typer.Option("--config", help="The settings file; else MYVLM_CONFIG, else ./config.toml.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")]
+Encoder = Annotated[str, typer.Option(help="What recognises: embedded, clip, clip:MODEL/WEIGHTS.")]
 Vlm = Annotated[str, typer.Option("--vlm", help="The model to measure; `myvlm models list` shows them.")]
 Browser = Annotated[bool, typer.Option(help="Open the page in a browser, where there is a display.")]
 
@@ -154,6 +155,7 @@ def eval_concepts(
         int, typer.Option(min=0, help="Also give so many answers with wrong embeddings handed in or heads off.")
     ] = 0,
     vlm: Vlm = "pocket",
+    encoder: Encoder = "embedded",
 ) -> None:
     """Teaches every concept of a folder, all enrolled at once, then looks at the photos that were not taught.
 
@@ -196,7 +198,7 @@ def eval_concepts(
     from .looking import looking
 
     plan = lambda: figures.plan_of(method, shots, seeds, limit, composites, wrong_references)
-    _evaluated(lambda: figures.eval_concepts(folder, plan(), recognition_only, json, html, vlm, looking=looking))
+    _evaluated(lambda: figures.eval_concepts(folder, plan(), recognition_only, json, html, vlm, encoder, looking=looking))
 
 
 @evaluation.command(name="recognition")
@@ -206,6 +208,7 @@ def eval_recognition(
     scopes: Annotated[str | None, typer.Option(help="Numbers of concepts enrolled at once, like 10,100,1000.")] = None,
     corrections: Annotated[int, typer.Option(min=0, help="Also tell the heads so many of their mistakes or closest calls.")] = 0,
     json: Json = None,
+    encoder: Encoder = "embedded",
 ) -> None:
     """Heads alone, more closely: how true their scores are, what more concepts in scope cost, and what corrections mend.
 
@@ -222,7 +225,7 @@ def eval_recognition(
     figures = _evaluation_of(folder)
     from .looking import looking
 
-    _evaluated(lambda: figures.eval_recognition(folder, seeds, scopes, corrections, json, looking=looking))
+    _evaluated(lambda: figures.eval_recognition(folder, seeds, scopes, corrections, json, encoder, looking=looking))
 
 
 @models.command(name="list")

@@ -45,7 +45,7 @@ class EngineSettings(Section):
     host: str = Field(default="127.0.0.1", description="Where `myvlm engine` listens; anything but loopback needs a token")
     port: int = Field(default=8765, ge=0, le=65535, description="The port of `myvlm engine`; 0: any free one")
     vlm: str = Field(default="pocket", description="The vision-language model; `myvlm models list` shows them")
-    encoder: str = Field(default="embedded", description="What recognises: its vectors feed the heads")
+    encoder: str = Field(default="embedded", description="What recognises: embedded, clip, clip:MODEL/WEIGHTS")
     people: bool = Field(default=False, description="Whether people may be taught and are recognised, by their faces")
     face_weights: str = Field(
         default="", description="A file with the weights of facenet's InceptionResnetV1; empty: dlib's, which `make setup` installs"

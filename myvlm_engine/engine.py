@@ -207,15 +207,15 @@ def load_engine(vlm: str = "pocket", encoders: Sequence[str] = ("embedded",), de
 
     from .personalise.naming import answer
     from .personalise.training import Together, learn_concept
-    from .recognition.encoders import load_encoder
     from .recognition.fitting import fit_head
+    from .recognition.negatives import encoder_with_bank
     from .vlms.base import load_vlm
 
     disable_progress_bar()  # of weights: the log is for events
     if threads:
         torch.set_num_threads(threads)
     place = best_device() if device == "auto" else device
-    seeing = [load_encoder(name, place) for name in encoders]
+    seeing = [encoder_with_bank(name, place) for name in encoders]
     speaking = load_vlm(vlm, place)
     lessons, learn = (1 if place == "cpu" else LESSONS), partial(learn_concept, together=Together())
     return Engine(Parts(speaking, seeing, fit_head, learn, answer, place, getattr(speaking, "dtype", "float32"), lessons))

@@ -103,6 +103,7 @@ def eval_concepts(
     json_path: Path | None = None,
     html_path: Path | None = None,
     vlm: str = "pocket",
+    encoder: str = "embedded",
     *,
     looking: Callable[[Mapping[str, Head]], Callable[[Sequence[Sight]], Sequence[tuple[str, float, Box | None]]]],
 ) -> dict[str, Any]:
@@ -112,16 +113,16 @@ def eval_concepts(
     from .concept_evaluation import Plan, concept_figures, matched_by, recognition_figures, report_of
     from .engine import load_engine
     from .methods import method_named
-    from .recognition.encoders import load_encoder
+    from .recognition.negatives import encoder_with_bank
 
     plan, look = plan or Plan(), matched_by(looking)
     for name in plan.methods:
         method_named(name)  # before models are loaded
     if recognition_only:
-        encoders = [_loaded(partial(load_encoder, name)) for name in encoders_for(folder)]
+        encoders = [_loaded(partial(encoder_with_bank, name)) for name in encoders_for(folder, encoder)]
         figures = recognition_figures(encoders, folder, look, plan)
     else:
-        engine = _loaded(lambda device: load_engine(vlm, encoders_for(folder), device))
+        engine = _loaded(lambda device: load_engine(vlm, encoders_for(folder, encoder), device))
         figures, trials, rows = concept_figures(engine, folder, look, plan)
         write_report(report_of(folder, figures, trials[0]), html_path or Path(REPORT))
         if len(rows) > 1:
@@ -141,17 +142,18 @@ def eval_recognition(
     scopes: str | None = None,
     corrections: int = 0,
     json_path: Path | None = None,
+    encoder: str = "embedded",
     *,
     looking: Callable[[Mapping[str, Head]], Callable[[Sequence[Sight]], Sequence[tuple[str, float, Box | None]]]],
 ) -> dict[str, Any]:
     """How true the heads' scores are, what more concepts cost and what corrections mend; prints and writes JSON. Errors: CantMeasure."""
     from .concept_evaluation import matched_by
-    from .recognition.encoders import load_encoder
+    from .recognition.negatives import encoder_with_bank
     from .recognition_trials import recognition_trials
 
     sizes = numbers(scopes) if scopes else []
-    encoder = _loaded(partial(load_encoder, "embedded"))
-    found = recognition_trials(encoder, folder, matched_by(looking), seeds=seeds, scopes=sizes, corrections=corrections, counted=counted)
+    eyes = _loaded(partial(encoder_with_bank, encoder))
+    found = recognition_trials(eyes, folder, matched_by(looking), seeds=seeds, scopes=sizes, corrections=corrections, counted=counted)
     show("recognition", found["recognition"])
     for title in ("reliability", "scopes", "corrections"):
         for part, figures in found.get(title, {}).items():
@@ -160,11 +162,11 @@ def eval_recognition(
     return found
 
 
-def encoders_for(folder: Path) -> list[str]:
+def encoders_for(folder: Path, encoder: str = "embedded") -> list[str]:
     """Names of the encoders that see what is in the set: faces only where people are, regions only where anything else is.
     Errors: CantMeasure."""
     kinds = kinds_in(folder)
-    return [*(["embedded"] if kinds - {"person"} else []), *([FACES] if "person" in kinds else [])]
+    return [*([encoder] if kinds - {"person"} else []), *([FACES] if "person" in kinds else [])]
 
 
 def numbers(text: str) -> list[int]:
@@ -230,9 +232,10 @@ def _loaded(load: Callable[[str], T]) -> T:
     from .engine import best_device
     from .pocket.weights import PocketMissing
     from .recognition.face_descriptor import FacesMissing
+    from .recognition.negatives import NoBank
 
     disable_progress_bar()
     try:
         return load(best_device())
-    except (ValueError, PocketMissing, FacesMissing) as error:
+    except (ValueError, PocketMissing, FacesMissing, NoBank) as error:
         raise CantMeasure(str(error)) from error

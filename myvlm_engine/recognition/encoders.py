@@ -110,8 +110,8 @@ def window_means(grid: np.ndarray, found: list) -> np.ndarray:
 
 
 def load_encoder(name: str = "embedded", device: str = "cpu") -> Encoder:
-    """"embedded" is built in, and so is "faces" ("faces:FILE" with facenet's weights from that file); others are entry points of the
-    group "myvlm_engine.encoders": family -> callable(name, device).
+    """"embedded" is built in, and so are "faces" ("faces:FILE" with facenet's weights from that file) and "clip" ("clip:MODEL/WEIGHTS");
+    others are entry points of the group "myvlm_engine.encoders": family -> callable(name, device).
     Errors: ValueError with a sentence naming the known encoders; FacesMissing."""
     if name == "embedded":
         return EmbeddedEncoder(VisionTower(device), load_projection())
@@ -120,8 +120,12 @@ def load_encoder(name: str = "embedded", device: str = "cpu") -> Encoder:
         from .faces import load_faces
 
         return load_faces(device, file)
+    if family == "clip":
+        from .clip_encoder import load_clip_encoder
+
+        return load_clip_encoder(file, device)
     plugins = {e.name: e for e in entry_points(group="myvlm_engine.encoders")}
     if family not in plugins:
-        known = ", ".join(sorted({"embedded", FACES, *plugins}))
+        known = ", ".join(sorted({"embedded", "clip", FACES, *plugins}))
         raise ValueError(f"No encoder {name!r}. Known: {known}. Check engine.encoders in config.toml.")
     return plugins[family].load()(name, device)

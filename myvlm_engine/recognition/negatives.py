@@ -21,6 +21,7 @@ from PIL import Image, ImageOps
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from ..messages import FACES
 from .drawn import drawn_picture
 from .windows import Box
 
@@ -85,12 +86,25 @@ def load_bank(fingerprint: str, path: Path | None = None) -> Bank:
     """The bundled bank of an encoder, or the one at `path`. Errors: NoBank."""
     path = path or bank_path(fingerprint)
     if not path.exists():
-        raise NoBank(f"No negative bank for the encoder {fingerprint}. Build one: python -m myvlm_engine.recognition.negatives FOLDER")
+        raise NoBank(
+            f"No negative bank for the encoder {fingerprint}. Build one of a thousand everyday photos or more: "
+            "python -m myvlm_engine.recognition.negatives FOLDER --encoder NAME"
+        )
     with safe_open(path, "np") as file:
         if file.metadata()["encoder"] != fingerprint:
             raise NoBank(f"The negative bank {path.name} belongs to the encoder {file.metadata()['encoder']}, not to {fingerprint}.")
         vectors = unpacked(file.get_tensor("vectors")) * file.get_tensor("scales")[:, None]
         return Bank(fingerprint, vectors, file.get_tensor("photo_of"))
+
+
+def encoder_with_bank(name: str, device: str = "cpu") -> Encoder:
+    """An encoder whose heads can be fitted (those of faces need no bank). Errors: NoBank, and load_encoder's."""
+    from .encoders import load_encoder
+
+    encoder = load_encoder(name, device)
+    if not encoder.fingerprint.startswith(FACES):
+        load_bank(encoder.fingerprint)
+    return encoder
 
 
 def save_bank(photos: Sequence[np.ndarray], fingerprint: str, path: Path, facts: dict[str, str]) -> None:
