@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import structlog
 
 from concept_store.errors import LeaseLost, NotFound, StoreError
-from concept_store.records import Announce, Claim, Concept, ConceptId, Embedding, GuildId, Photo, Regions, Scope
+from concept_store.records import Announce, Claim, Concept, ConceptId, Embedding, GuildId, Kind, Photo, Regions, Scope
 from concept_store.store import ConceptStore
 from myvlm_engine.messages import FACES, FitRequest, HealthReply, Sight, TaughtPhoto, TeachEvent, TeachRequest
 
@@ -115,7 +115,8 @@ class Teacher:
             self._spawn(self._work())
 
     async def relearn_outdated(self) -> None:
-        """After the engine was given other models: what was taught for the old ones is learned again, without a word."""
+        """After the engine was given other models: what was taught for the old ones is learned again, without a word. People keep what was
+        learned of them while the engine sees no faces: it would refuse them, and switching them off is no reason to have failed."""
         try:
             health = await self._ready_health()
         except (EngineError, EngineUnreachable):
@@ -123,7 +124,10 @@ class Teacher:
         models = (health.vlm, *health.encoders)
         if models == self._models:
             return
+        faces = any(encoder.startswith(FACES) for encoder in health.encoders)
         for concept in await self.store.outdated(health.encoders, health.vlm):
+            if concept.kind is Kind.PERSON and not faces:
+                continue
             log.info("learned_again", concept=concept.id)
             await self.store.retry(concept.id, NOWHERE)
         self._models = models

@@ -83,8 +83,10 @@ class Room:
         self.tasks.clear()
 
 
-async def taught(store: ConceptStore, name: str = "Biscuit", colour: tuple[int, int, int] = RED, noun: str = "dog") -> Concept:
-    new = NewConcept(name, Kind.PET, noun, ALICE, HERE, False, None)
+async def taught(
+    store: ConceptStore, name: str = "Biscuit", colour: tuple[int, int, int] = RED, noun: str = "dog", kind: Kind = Kind.PET
+) -> Concept:
+    new = NewConcept(name, kind, noun, ALICE, HERE, False, None)
     pictures = [photo_of(colour, seed) for seed in range(3)]
     return await store.create_concept(new, [NewPhoto(data, b"small", str(at)) for at, data in enumerate(pictures)])
 
@@ -428,6 +430,19 @@ async def test_after_the_engine_was_given_another_model_everything_is_learned_ag
     assert (await room.store.embedding(concept.id, "raven:1")).finished
     await room.teacher.relearn_outdated()
     assert (await room.store.concept(concept.id)).state is State.READY
+
+
+async def test_people_keep_what_was_learned_of_them_while_the_engine_sees_no_faces(room):
+    person = await taught(room.store, "Anna", kind=Kind.PERSON)
+    await room.run()
+    assert (await room.store.concept(person.id)).state is State.READY
+    await room.teacher.relearn_outdated()
+    room.engine.vlm = "raven:1"
+    await room.teacher.relearn_outdated()
+    assert (await room.store.concept(person.id)).state is State.READY
+    room.engine.encoders = [*room.engine.encoders, "faces-9"]  # the operator has switched them on again
+    await room.teacher.relearn_outdated()
+    assert (await room.store.concept(person.id)).state is State.QUEUED
 
 
 async def test_a_last_word_that_takes_longer_than_the_lease_is_said_to_its_end(store, engine):
