@@ -75,6 +75,7 @@ def serve(options: Options, limits: Limits = Limits(), load: Callable[[Options],
         raise NotServed(f"{_address(options)} can't be listened on: is something else there? Choose another engine.port.") from error
     if not options.uds:
         options = replace(options, port=listening.getsockname()[1])
+    listening.listen(config.backlog)  # uvicorn would only some moments later, and whoever reads the line connects at once
     print(f"engine listening on {_address(options)}", flush=True)
     if options.parent_pid:
         threading.Thread(target=_end_with, args=(options.parent_pid,), name="parent", daemon=True).start()

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -58,6 +59,22 @@ def test_the_port_answers_before_the_models_are_loaded():
         first = until(lambda: health(address), within_s=1.2)
         assert first["ready"] is False
         assert until(lambda: (h := health(address)).get("ready") and h)["vlm"]
+
+
+def test_it_listens_when_it_says_so(monkeypatch, capsys):
+    """A client that read the line and connected at once was refused, now and then: uvicorn listens only some moments later."""
+    said = []
+
+    def connected(server, sockets):
+        said.append(capsys.readouterr().out)
+        with socket.create_connection(sockets[0].getsockname(), timeout=5):
+            said.append("connected")
+        sockets[0].close()
+
+    monkeypatch.setattr("uvicorn.Server.run", connected)
+    monkeypatch.setattr("myvlm_engine.serving._configure_logs", lambda level: None)
+    serve(Options(port=0))
+    assert said[0].startswith("engine listening on http://127.0.0.1:") and said[1] == "connected"
 
 
 def test_it_listens_on_a_unix_socket(tmp_path):
