@@ -20,7 +20,7 @@ async def test_four_photos_then_another_is_described_by_name_and_a_strange_scene
     async with on_stage(tmp_path, real_engine=True) as stage:
         started = time.monotonic()
         await stage.teach("Zippy", what="toy")
-        await stage.wire.reads("usable", within_s=60)  # "usable now", or "usable already" where it has begun to learn meanwhile
+        await stage.wire.reads("Usable already: `/describe` puts the name in place of", within_s=60)
         usable_s = time.monotonic() - started
         assert "Zippy" in await stage.describe_toy()  # at once, by the name in place of the noun
         await is_ready(stage)
