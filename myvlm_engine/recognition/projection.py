@@ -49,12 +49,12 @@ class Projection:
         return projected / np.maximum(np.linalg.norm(projected, axis=1, keepdims=True), 1e-9)
 
 
-def fit_projection(raw: np.ndarray, blocks: dict[str, tuple[slice, float]], width: int, whitening: float) -> Projection:
+def fit_projection(raw: np.ndarray, blocks: Sequence[tuple[slice, float]], width: int, whitening: float) -> Projection:
     """Learns the map from everyday regions (N, C). `blocks`: channels and weight of each part of the features, which are made equally
     strong before weighting. `whitening`: 0 keeps PCA's variances, 1 evens them all out."""
     mean, deviation = raw.mean(0), raw.std(0) + 1e-3
     scale = np.zeros(raw.shape[1], dtype=np.float32)
-    for channels, weight in blocks.values():
+    for channels, weight in blocks:
         scale[channels] = weight / np.sqrt(channels.stop - channels.start) / deviation[channels]
     centred = (raw - mean) * scale
     values, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
@@ -87,17 +87,17 @@ def some(raw: np.ndarray) -> np.ndarray:
 def main(arguments: Sequence[str] | None = None) -> None:
     from tqdm import tqdm
 
-    from ..pocket.vision import VisionTower
-    from .encoders import BLOCKS, raw_regions
+    from ..pocket.vision import half_is_fast
+    from .encoders import blocks, load_towers, raw_regions
     from .negatives import photos_in, read_photo
 
     parser = argparse.ArgumentParser(description="Learns the embedded encoder's projection from folders of everyday photos.")
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=SHIPPED)
     given = parser.parse_args(arguments)
-    tower, paths = VisionTower(), photos_in(given.folders, every=False)
-    raw = np.vstack([some(raw_regions(tower, read_photo(p), half=False)[0]) for p in tqdm(paths, desc="seeing")])
-    projection = fit_projection(raw, BLOCKS, WIDTH, WHITENING)
+    towers, paths = load_towers(), photos_in(given.folders, every=False)
+    raw = np.vstack([some(raw_regions(towers, read_photo(p), half_is_fast())[0]) for p in tqdm(paths, desc="seeing")])
+    projection = fit_projection(raw, blocks(towers), WIDTH, WHITENING)
     save_projection(projection, given.out)
     print(f"{given.out}: {len(paths)} photos, {len(raw)} regions, {given.out.stat().st_size / 1e6:.1f} MB, {projection.hash}")
 

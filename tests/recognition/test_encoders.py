@@ -4,9 +4,9 @@ import hashlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
-from myvlm_engine.recognition.encoders import EmbeddedEncoder, load_encoder
+from myvlm_engine.recognition.encoders import EmbeddedEncoder, blocks, load_encoder, raw_regions
 from myvlm_engine.recognition.negatives import NoBank, load_bank
 
 
@@ -41,14 +41,29 @@ def test_seeing_twice_gives_the_same_vectors(encoder):
     assert np.array_equal(encoder.see(picture()).vectors, encoder.see(picture()).vectors)
 
 
-def test_another_photo_looks_unlike(encoder):
-    one, other = encoder.see(picture(seed=1)).vectors[0], encoder.see(picture(seed=2)).vectors[0]
-    assert float(one.astype(np.float32) @ other.astype(np.float32)) < 0.9
+def whole(encoder, image: Image.Image) -> np.ndarray:
+    return encoder.see(image).vectors[0].astype(np.float32)
+
+
+def test_another_photo_looks_less_alike_than_a_part_of_the_same(encoder):
+    one, part = picture(seed=1), picture(seed=1).crop((40, 30, 600, 450))
+    others = [whole(encoder, picture(seed=seed)) for seed in (2, 3, 4)]
+    assert whole(encoder, one) @ whole(encoder, part) > 0.03 + max(whole(encoder, one) @ other for other in others)
+
+
+def test_a_photo_and_its_mirror_image_are_the_same_to_it_each_region_on_its_side(encoder):
+    seen, mirrored = encoder.see(picture(640, 480)), encoder.see(ImageOps.mirror(picture(640, 480)))
+    place = lambda box: tuple(np.round(box, 6))
+    parts = lambda sight: [(box, v.astype(np.float32)) for box, v in zip(sight.boxes, sight.vectors, strict=True) if box != (0, 0, 1, 1)]
+    there = {place((1 - right, top, 1 - left, bottom)): vector for (left, top, right, bottom), vector in parts(mirrored)}
+    alike = [float(vector @ there[place(box)]) for box, vector in parts(seen) if place(box) in there]
+    assert len(alike) > 80 and min(alike) > 0.99
+    assert seen.vectors[0].astype(np.float32) @ mirrored.vectors[0] > 0.999
 
 
 def test_bfloat16_and_float32_give_nearly_the_same_vectors(encoder):
     """The fingerprint is the same on machines with and without AMX, so the vectors must be."""
-    precise, fast = (EmbeddedEncoder(encoder.tower, encoder.projection) for _ in range(2))
+    precise, fast = (EmbeddedEncoder(encoder.towers, encoder.projection) for _ in range(2))
     precise.half, fast.half = False, True
     a, b = (e.see(picture(seed=3)).vectors.astype(np.float32) for e in (precise, fast))
     assert (a * b).sum(1).min() > 0.97
@@ -57,8 +72,23 @@ def test_bfloat16_and_float32_give_nearly_the_same_vectors(encoder):
 
 def test_the_fingerprint_names_encoder_weights_and_projection(encoder):
     assert encoder.fingerprint.startswith("embedded-")
-    weights = hashlib.sha256(encoder.tower.weights_path.read_bytes()).hexdigest()[:8]
+    each = [hashlib.sha256(tower.weights_path.read_bytes()).hexdigest()[:16] for tower in encoder.towers]
+    assert len(set(each)) == 3
+    weights = hashlib.sha256("".join(each).encode()).hexdigest()[:8]
     assert weights in encoder.fingerprint and encoder.projection.hash[:8] in encoder.fingerprint
+
+
+def test_every_tower_has_a_say(encoder):
+    """The raw features are those of three different networks side by side, and the projection reads all of them."""
+    raw, _ = raw_regions(encoder.towers, picture(), half=False)
+    parts = blocks(encoder.towers)
+    assert [tower.size for tower in encoder.towers] == ["lite2", "lite1", "lite0"]
+    assert parts[-1][0].stop == raw.shape[1] == encoder.projection.matrix.shape[0]
+    whole = encoder.projection(raw)
+    for channels, _ in parts:
+        silenced = raw.copy()
+        silenced[:, channels] = encoder.projection.mean[channels]
+        assert (whole * encoder.projection(silenced)).sum(1).mean() < 0.99
 
 
 def test_the_bundled_bank_belongs_to_the_bundled_encoder_and_is_small(encoder):

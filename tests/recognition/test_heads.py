@@ -1,9 +1,13 @@
 """Learning a head, on made-up regions whose truth is known."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from myvlm_engine.recognition.heads import ASPECTS, Fit, Views, fit_views, standardised
+from myvlm_engine.messages import FitRequest, Sight, pack
+from myvlm_engine.recognition import heads
+from myvlm_engine.recognition.heads import ASPECTS, FLOOR_DEVIATIONS, Fit, Views, fit_head, fit_views, standardised
 from myvlm_engine.recognition.negatives import Bank
 
 WIDTH, REGIONS = 64, 12
@@ -91,6 +95,19 @@ def test_a_head_of_many_photos_stays_small_and_of_one_photo_many_times_is_whole(
     same = world.photo(subject)
     one = fit_views([same] * 25, [], [], world.bank)
     assert np.isfinite(one.head.vectors).all() and fires(one, same)
+
+
+def test_a_pet_is_believed_later_than_a_thing_where_the_photos_tell_little(world, monkeypatch):
+    monkeypatch.setattr(heads, "load_bank", lambda fingerprint: world.bank)
+    subject = world.subject()
+    sights = [
+        Sight(encoder="eye", width=WIDTH, vectors=pack(world.photo(subject, noise=1.2).vectors.astype(np.float16)), boxes=list(BOXES))
+        for _ in range(3)
+    ]
+    for kind, floor in FLOOR_DEVIATIONS.items():
+        head, _ = fit_head(SimpleNamespace(fingerprint="eye"), FitRequest(kind=kind, positives=sights))
+        assert -head.offset / head.slope == pytest.approx(floor)
+    assert FLOOR_DEVIATIONS["pet"] > FLOOR_DEVIATIONS["object"]
 
 
 def test_what_a_head_says_yes_to_is_told_in_deviations_of_the_bank(world):
