@@ -37,6 +37,7 @@ SURE_SHARE = 0.7  # of a taught photo's expected score is where the head says ye
 FLOOR_DEVIATIONS = {"pet": 9.5, "object": 8.0}
 STEEPNESS = 8.0  # of the probability around that point
 ONE_PHOTO_SHARE = 0.6  # of its own score that another photo of the subject is expected to reach
+CONFIRMED_LOGIT = 1.5  # a photo that somebody said the subject is in is named, on a strict server too (bot: BALANCES)
 CORRECTED_LOGIT = -1.2  # a photo that was wrongly named is told off at least this clearly: neither named nor asked about (bot: BALANCES)
 
 
@@ -120,6 +121,7 @@ def fit_views(
     whole = standardised([agreeing(groups[0], expected, len(positives), confirmed)], bank)[0]
     yes_at = max(FLOOR_DEVIATIONS[kind], SURE_SHARE * float(np.mean(list(expected.values()))))
     head = corrected(LinearHead(whole.vectors, whole.biases, STEEPNESS / yes_at, -STEEPNESS), photos.corrections)
+    head = remembering(head, photos, confirmed)
     places = [int((p @ whole.vectors[0] + s).argmax()) for p, s in zip(photos.taught, photos.special, strict=True)]
     return Fit(head, [view.boxes[place] for view, place in zip(positives, places, strict=True)])
 
@@ -298,6 +300,25 @@ def agreeing(vectors: np.ndarray, expected: dict[int, float], photos: int, confi
         return vectors
     alike = [index for index in range(photos) if index >= photos - confirmed or expected.get(index, AGREEING) >= AGREEING]
     return vectors[[0, *(1 + index for index in alike)]]
+
+
+def remembering(head: LinearHead, photos: Photos, confirmed: int) -> LinearHead:
+    """The same head with a direction more for each confirmed photo (the last ones) that it would still miss: that of the region it finds
+    most likely there. Not where that direction would name a corrected photo again."""
+    for index in range(len(photos.taught) - confirmed, len(photos.taught)):
+        regions = photos.taught[index]
+        if head.logit(regions) >= CONFIRMED_LOGIT:
+            continue
+        found = regions[int((regions @ head.vectors[0] + photos.special[index]).argmax())][None]
+        scorer = standardised([lda(found, *hard_negatives(found, photos))], photos.bank)[0]
+        # as loud as it takes; a region scores far above the bank's mean under its own direction
+        louder = max(1.0, (CONFIRMED_LOGIT - head.offset) / (head.slope * max(scorer.score(regions), 1.0)))
+        more = LinearHead(
+            np.vstack([head.vectors, scorer.vectors * louder]), np.append(head.biases, scorer.biases * louder), head.slope, head.offset
+        )
+        if all(more.logit(wrong) <= max(CORRECTED_LOGIT, head.logit(wrong)) for wrong in photos.corrections):
+            head = more
+    return head
 
 
 def corrected(head: LinearHead, wrong: Sequence[np.ndarray]) -> LinearHead:

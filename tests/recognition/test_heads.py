@@ -7,7 +7,17 @@ import pytest
 
 from myvlm_engine.messages import FitRequest, Sight, pack
 from myvlm_engine.recognition import heads
-from myvlm_engine.recognition.heads import ASPECTS, FLOOR_DEVIATIONS, Fit, Views, fit_head, fit_views, standardised
+from myvlm_engine.recognition.heads import (
+    ASPECTS,
+    CONFIRMED_LOGIT,
+    CORRECTED_LOGIT,
+    FLOOR_DEVIATIONS,
+    Fit,
+    Views,
+    fit_head,
+    fit_views,
+    standardised,
+)
 from myvlm_engine.recognition.negatives import Bank
 
 WIDTH, REGIONS = 64, 12
@@ -86,6 +96,25 @@ def test_a_photo_that_somebody_confirmed_counts_though_it_is_like_no_other(world
     assert not fires(fit_views(taught, [], [], world.bank), unlike)
     fit = fit_views([*taught, unlike], [], [], world.bank, confirmed=1)
     assert fires(fit, unlike) and fires(fit, world.photo(subject))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_confirmed_photo_is_always_named_however_little_of_the_subject_is_seen_in_it(seed):
+    world = World(seed)
+    subject = world.subject()
+    taught = [world.photo(subject, at=4) for _ in range(4)]
+    # many regions that each look a little like the subject: their mean is none of them
+    faint = Views(unit(0.35 * subject + unit(world.random.standard_normal((REGIONS, WIDTH)))), BOXES)
+    head = fit_views([*taught, faint], [], [], world.bank, confirmed=1).head
+    assert head.logit(faint.vectors) >= CONFIRMED_LOGIT - 1e-3
+    assert not any(head.logit(world.photo().vectors) >= 0 for _ in range(100))
+
+
+def test_who_was_denied_stays_denied_though_a_like_photo_is_confirmed(world):
+    subject = world.subject()
+    taught, faint = [world.photo(subject, at=4) for _ in range(4)], world.photo(subject, noise=1.5)
+    head = fit_views([*taught, faint], [], [faint], world.bank, confirmed=1).head
+    assert head.logit(faint.vectors) <= CORRECTED_LOGIT + 1e-3
 
 
 def test_a_head_of_many_photos_stays_small_and_of_one_photo_many_times_is_whole(world):
