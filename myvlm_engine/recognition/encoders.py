@@ -110,7 +110,8 @@ def _cells(tower: VisionTower, pixels: torch.Tensor, half: bool) -> tuple[torch.
     """(1280, rows, columns) and the earlier stage, averaged to the same cells: means over the photo and its mirror image, so that a dog
     that looks left is the one that looks right."""
     grids = tower.grids(torch.stack([pixels, pixels.flip(2)]), half)
-    stage = F.adaptive_avg_pool2d(grids.stages[STRIDE], grids.head.shape[2:])
+    rows, columns = grids.head.shape[2:]
+    stage = F.adaptive_avg_pool2d(grids.stages[STRIDE], (rows, columns))
     return _with_mirror(grids.head), _with_mirror(stage)
 
 
