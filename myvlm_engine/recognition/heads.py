@@ -113,7 +113,7 @@ def fit_views(
     kind: Kind = "object",
 ) -> Fit:
     """Learns one head from 1 to 10 photos and those that were `confirmed`, the last of the positives. `negatives`: photos of the scope's
-    other concepts that look alike. `corrections`: photos that were wrongly named."""
+    other concepts that look alike. `corrections`: photos that were wrongly named. `kind`: a key of FLOOR_DEVIATIONS."""
     photos = gathered(positives, negatives, corrections, bank)
     groups = discriminants(photos)
     whole, *left_out = standardised(groups, bank)
@@ -121,8 +121,8 @@ def fit_views(
     whole = standardised([agreeing(groups[0], expected, len(positives), confirmed)], bank)[0]
     yes_at = max(FLOOR_DEVIATIONS[kind], SURE_SHARE * float(np.mean(list(expected.values()))))
     head = corrected(LinearHead(whole.vectors, whole.biases, STEEPNESS / yes_at, -STEEPNESS), photos.corrections)
-    head = remembering(head, photos, confirmed)
     places = [int((p @ whole.vectors[0] + s).argmax()) for p, s in zip(photos.taught, photos.special, strict=True)]
+    head = remembering(head, photos, places, confirmed)
     return Fit(head, [view.boxes[place] for view, place in zip(positives, places, strict=True)])
 
 
@@ -302,14 +302,14 @@ def agreeing(vectors: np.ndarray, expected: dict[int, float], photos: int, confi
     return vectors[[0, *(1 + index for index in alike)]]
 
 
-def remembering(head: LinearHead, photos: Photos, confirmed: int) -> LinearHead:
-    """The same head with a direction more for each confirmed photo (the last ones) that it would still miss: that of the region it finds
-    most likely there. Not where that direction would name a corrected photo again."""
+def remembering(head: LinearHead, photos: Photos, places: Sequence[int], confirmed: int) -> LinearHead:
+    """The same head with a direction more for each confirmed photo (the last ones) that it would still miss: that of the region where the
+    subject is (`places`, of every taught photo). Not where that direction would name a corrected photo again."""
     for index in range(len(photos.taught) - confirmed, len(photos.taught)):
         regions = photos.taught[index]
         if head.logit(regions) >= CONFIRMED_LOGIT:
             continue
-        found = regions[int((regions @ head.vectors[0] + photos.special[index]).argmax())][None]
+        found = regions[places[index]][None]
         scorer = standardised([lda(found, *hard_negatives(found, photos))], photos.bank)[0]
         # as loud as it takes; a region scores far above the bank's mean under its own direction
         louder = max(1.0, (CONFIRMED_LOGIT - head.offset) / (head.slope * max(scorer.score(regions), 1.0)))
