@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from ..vlms.base import Asked, Decoding, Losses, Target, View, Vlm, generate, losses_together
+from ..vlms.batches import with_smaller_batches
 from .augmentation import augmented
 from .phrases import mentions
 from .targets import Sentence, draft_answers, draft_captions
@@ -113,12 +114,13 @@ class Lesson:
 
 
 def start(vlm: Vlm, name: str, class_noun: str, resume: np.ndarray | None, seed: int) -> torch.Tensor:
-    """(K, D) where learning starts: what an earlier run left, what the family suggests, or chance (the paper: uniform 0..1)."""
+    """(K, D) where learning starts: what an earlier run left, what the family suggests, or chance. Only its direction counts at use; its
+    length says how far one step turns it. So chance has the paper's (uniform 0..1), to which the paper's learning rate belongs."""
     if resume is not None:
         return torch.from_numpy(np.array(resume, dtype=np.float32))
     vectors = vlm.starting_vectors(name, class_noun)
     if vectors is None:
-        vectors = torch.rand(1, vlm.width, generator=torch.Generator().manual_seed(seed))
+        return torch.rand(1, vlm.width, generator=torch.Generator().manual_seed(seed))
     return torch.nn.functional.normalize(vectors.float(), dim=-1) * vlm.embedding_norm
 
 
@@ -169,15 +171,15 @@ class Learner:
         return losses.cross_entropy.mean() + self.options.regulariser * losses.attention.mean()
 
     def descend(self) -> None:
-        """One step along the gradient of e."""
-        torch.nn.utils.clip_grad_norm_([self.e], self.options.gradient_clip)
-        self.optimiser.step()
+        """One step along the gradient of e. Where float16 overflowed on the way back there is none, and one nan in e would stay."""
+        if torch.nn.utils.clip_grad_norm_([self.e], self.options.gradient_clip).isfinite():
+            self.optimiser.step()
         self.step += 1
 
     def judge(self, vlm: Vlm, losses: Losses) -> None:
         """By the losses of the held copies."""
         score = float(losses.name_probability.mean() + (-losses.cross_entropy).exp().mean())
-        if score <= self.judged.score:
+        if not score > self.judged.score:  # nor is it better where it is nan
             return
         self.best = self.e.detach().clone()
         self.judged = Judged(score, float(losses.name_probability.min()) >= self.options.name_probability)
@@ -210,11 +212,8 @@ class Together:
 
 def update(vlm: Vlm, learners: Sequence[Learner]) -> None:
     """One descent step of everybody, in one batch; those that are due are judged, in one batch too."""
-    found = losses_together(vlm, [one.drawn() for one in learners], attention=any(one.options.regulariser > 0 for one in learners))
-    losses = [one.loss(lost) for one, lost in zip(learners, found, strict=True)]
-    for one in learners:
-        one.optimiser.zero_grad(set_to_none=True)
-    torch.stack(losses).sum().backward()
+    asked = [one.drawn() for one in learners]
+    losses = with_smaller_batches(vlm, sum(len(a.targets) for a in asked), lambda: gradients(vlm, learners, asked))
     for one in learners:
         one.descend()
     due = [one for one in learners if one.due]
@@ -223,4 +222,14 @@ def update(vlm: Vlm, learners: Sequence[Learner]) -> None:
     for one, lost in zip(due, judged, strict=True):
         one.judge(vlm, lost)
     for one, loss in zip(learners, losses, strict=True):
-        one.tell(float(loss.detach()))
+        one.tell(loss)
+
+
+def gradients(vlm: Vlm, learners: Sequence[Learner], asked: Sequence[Asked]) -> list[float]:
+    """What each loses; the gradient of it is left in its e."""
+    found = losses_together(vlm, asked, attention=any(one.options.regulariser > 0 for one in learners))
+    losses = [one.loss(lost) for one, lost in zip(learners, found, strict=True)]
+    for one in learners:
+        one.optimiser.zero_grad(set_to_none=True)
+    torch.stack(losses).sum().backward()
+    return [float(loss.detach()) for loss in losses]

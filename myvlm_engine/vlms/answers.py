@@ -47,6 +47,12 @@ def as_plain_words(tokenizer, question: str) -> str:
     return question
 
 
+def shortened(tokenizer, text: str, most: int) -> str:
+    """As much of the text's beginning as `most` tokens write."""
+    places = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True)["offset_mapping"]
+    return text if len(places) <= most else text[: places[most - 1][1]]
+
+
 def name_rows(answers: Sequence[Answer]) -> torch.Tensor:
     """(M, T) bool, padded: which tokens write the identifier."""
     return pad_sequence([torch.tensor(a.name) for a in answers], batch_first=True)

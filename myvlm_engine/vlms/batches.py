@@ -50,12 +50,17 @@ class BatchedVlm:
             try:
                 parts = self._in_batches(rows, attention)
                 return Losses(*(torch.cat(column) for column in zip(*parts, strict=True)))
-            except torch.OutOfMemoryError as error:
-                failure: Exception = error.with_traceback(None)  # its frames hold the tensors that filled the memory
-            self.batch_size = smaller(min(self.batch_size, len(rows)), failure)
+            except RuntimeError as error:
+                failure = memory_ran_out(error)
+            self.shrink(len(rows), failure)
+
+    def shrink(self, rows: int, failure: Exception) -> None:
+        """Smaller batches from now on, after `rows` of them didn't fit. Errors: OutOfMemory."""
+        self.batch_size = smaller(min(self.batch_size, rows), failure)
 
     def _in_batches(self, rows: Sequence[Row], attention: bool) -> list[tuple[torch.Tensor, ...]]:
-        """Several batches that need gradients are computed once more when those are taken: only one is ever in memory."""
+        """Several batches that need gradients are computed once more when those are taken: only one is ever in memory. So that is where
+        memory runs out then, not here: see `with_smaller_batches`."""
         batches = [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
         run: Callable[..., tuple[torch.Tensor, ...]] = self.batch_losses
         if len(batches) == 1 or not torch.is_grad_enabled():
@@ -73,6 +78,14 @@ def parted(losses: Losses, counts: Sequence[int]) -> list[Losses]:
     return [Losses(*parts) for parts in zip(*columns, strict=True)]
 
 
+def memory_ran_out(error: RuntimeError) -> Exception:
+    """The error without its frames, which hold the tensors that filled the memory; any other error is raised again. Known by its words:
+    CUDA has a class for it, Apple's GPUs and CPUs have none."""
+    if not isinstance(as_engine_error(error), OutOfMemory):
+        raise error
+    return error.with_traceback(None)
+
+
 def smaller(size: int, failure: Exception) -> int:
     """Half of `size`, with the cache emptied. Errors: OutOfMemory when there is nothing smaller."""
     if size <= 1:
@@ -80,7 +93,22 @@ def smaller(size: int, failure: Exception) -> int:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
     return size // 2
+
+
+def with_smaller_batches(vlm: object, rows: int, run: Callable[[], T]) -> T:
+    """`run()`, which takes losses of `rows` rows and their gradients, again and again in smaller batches where memory runs out: the way
+    back needs more of it than the way there. Errors: OutOfMemory."""
+    while True:
+        try:
+            return run()
+        except RuntimeError as error:
+            failure = memory_ran_out(error)
+        if not isinstance(vlm, BatchedVlm):
+            raise failure
+        vlm.shrink(rows, failure)
 
 
 def with_fewer_beams(write: Callable[[int], T], beams: int) -> T:
@@ -88,9 +116,9 @@ def with_fewer_beams(write: Callable[[int], T], beams: int) -> T:
     while True:
         try:
             return write(beams)
-        except torch.OutOfMemoryError as error:
-            failure: Exception = error.with_traceback(None)
+        except RuntimeError as error:
+            failure = memory_ran_out(error)
         beams = smaller(beams, failure)
 
 
-__all__ = ["LARGEST", "BatchedVlm", "OutOfMemory", "Row", "parted", "smaller", "with_fewer_beams"]
+__all__ = ["LARGEST", "BatchedVlm", "OutOfMemory", "Row", "memory_ran_out", "parted", "smaller", "with_fewer_beams", "with_smaller_batches"]

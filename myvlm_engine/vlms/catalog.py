@@ -89,11 +89,13 @@ class Wanted:
 
 
 def parsed(name: str) -> Wanted:
-    """ "llava-1.5-7b", "llava:/folder", "qwen2.5-vl-7b@4bit". Anything else behind an @ is left in the name, which then nobody knows."""
+    """ "llava-1.5-7b", its repository "llava-hf/llava-1.5-7b-hf", "llava:/folder", "qwen2.5-vl-7b@4bit". Anything else behind an @ is left
+    in the name, which then nobody knows."""
     front, _, behind = name.rpartition("@")
     quantised = behind if front and behind in QUANTISED else None
     front = front if quantised else name
     family, colon, folder = front.partition(":")
+    family = next((row.name for row in _ROWS if row.repo == family), family)
     return Wanted(family, Path(folder).expanduser() if colon else None, quantised)
 
 

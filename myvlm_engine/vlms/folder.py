@@ -31,11 +31,23 @@ def check_folder(folder: Path, family: str, again: str) -> None:
         check_whole(path, again)
 
 
+def published_dtype(folder: Path) -> str:
+    """What config.json says the weights were published in ("bfloat16"); empty where it says nothing."""
+    config = _json(folder / "config.json", "")
+    nested = config.get("text_config") or {}
+    return str(config.get("dtype") or config.get("torch_dtype") or nested.get("dtype") or nested.get("torch_dtype") or "")
+
+
 def weight_files(folder: Path, again: str = "") -> list[Path]:
     """Errors: Incomplete where there are none, or fewer than the index names."""
     sharded = (folder / INDEX).is_file()
     names = sorted(set(_json(folder / INDEX, again).get("weight_map", {}).values())) if sharded else [SINGLE]
     missing = [name for name in names if not (folder / name).is_file()]
+    if missing and list(folder.glob("*.bin")) and not list(folder.glob("*.safetensors")):
+        raise Incomplete(
+            f"The weights in {folder} are pickle files (.bin), which can run code and aren't read. Put the model's .safetensors files "
+            "there, or write them once with transformers' save_pretrained."
+        )
     if missing or not names:
         raise Incomplete(f"{folder} lacks {', '.join(missing) or SINGLE}: weights are read from safetensors files only. {again}")
     return [folder / name for name in names]

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
-from .base import Vlm
+from ..errors import OutOfMemory, as_engine_error
+from .base import Target, Vlm
 from .catalog import FAMILIES, MODELS, Wanted, family_of, folder_of
-from .folder import check_folder, weights_hash
+from .folder import check_folder, published_dtype, weights_hash
 
 
 class CantLoad(ValueError):
@@ -29,9 +31,11 @@ def load_from_transformers(wanted: Wanted, device: str) -> Vlm:
         if not folder.exists():
             raise CantLoad(f"{wanted.name} isn't on this machine. Run `myvlm models install {wanted.name}` and start again.")
     check_folder(folder, family, what_to_do(wanted))
-    options = quantisation(wanted, device)
-    model, processor = from_folder(wanted, folder, device, options)
-    return _make(family)(model, processor, family, str(wanted), f"{wanted}-{weights_hash(folder)}")
+    dtype = dtype_for(device, published_dtype(folder))
+    model, processor = from_folder(wanted, folder, device, {"dtype": dtype, **quantisation(wanted, device, dtype)})
+    vlm: Vlm = _make(family)(model, processor, family, str(wanted), f"{wanted}-{weights_hash(folder)}")
+    try_once(vlm, wanted, device, dtype)
+    return vlm
 
 
 def what_to_do(wanted: Wanted) -> str:
@@ -50,15 +54,17 @@ def _make(family: str) -> Any:
     return make_projector
 
 
-def dtype_for(device: str) -> torch.dtype:
-    """float32 on a CPU; on a GPU what it multiplies fast."""
+def dtype_for(device: str, published: str) -> torch.dtype:
+    """float32 on a CPU; on a GPU what it multiplies fast. A model published in bfloat16 stays in it on every GPU, however slow: numbers of
+    Gemma 3 (huggingface/transformers#36822) and of Qwen2.5-VL (vllm-project/vllm#13817) leave the range of float16."""
     kind = device.split(":")[0]
-    if kind == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return torch.float16 if kind == "mps" else torch.float32
+    if kind not in ("cuda", "mps"):
+        return torch.float32
+    fast = kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if fast or published == "bfloat16" else torch.float16
 
 
-def quantisation(wanted: Wanted, device: str) -> dict[str, Any]:
+def quantisation(wanted: Wanted, device: str, dtype: torch.dtype) -> dict[str, Any]:
     """What from_pretrained takes for "@4bit" and "@8bit". Errors: CantLoad."""
     if wanted.quantised is None:
         return {}
@@ -68,7 +74,7 @@ def quantisation(wanted: Wanted, device: str) -> dict[str, Any]:
         raise CantLoad(f"{wanted} needs a CUDA GPU and this engine runs on {device}. Leave out @{wanted.quantised}.")
     from transformers import BitsAndBytesConfig
 
-    four = {"load_in_4bit": True, "bnb_4bit_compute_dtype": dtype_for(device), "bnb_4bit_quant_type": "nf4"}
+    four = {"load_in_4bit": True, "bnb_4bit_compute_dtype": dtype, "bnb_4bit_quant_type": "nf4"}
     return {"quantization_config": BitsAndBytesConfig(**(four if wanted.quantised == "4bit" else {"load_in_8bit": True}))}
 
 
@@ -79,17 +85,37 @@ def from_folder(wanted: Wanted, folder: Path, device: str, options: dict[str, An
     try:
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
-            folder, dtype=dtype_for(device), device_map=device, local_files_only=True, output_loading_info=True, **options
+            folder, device_map=device, local_files_only=True, output_loading_info=True, **options
         )
-    except torch.OutOfMemoryError as error:
-        raise CantLoad(f"{wanted} doesn't fit into the memory of {device}. {_smaller(wanted)}") from error
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CantLoad(f"{wanted} can't be loaded from {folder}: {said}") from error
+        if isinstance(as_engine_error(error), OutOfMemory):
+            raise CantLoad(f"{wanted} doesn't fit into the memory of {device}. {_smaller(wanted)}") from error
+        raise CantLoad(f"{wanted} can't be loaded from {folder}: {_first_line(error)}") from error
     model, info = loaded
     if missing := sorted(info["missing_keys"]):
         raise CantLoad(f"{folder} lacks {len(missing)} of the model's tensors ({missing[0]} …). {what_to_do(wanted)}")
     return model, processor
+
+
+def try_once(vlm: Vlm, wanted: Wanted, device: str, dtype: torch.dtype) -> None:
+    """One picture looked at and one sentence read, a concept among its tokens, so that what machine and files can't do together is said
+    here and not in the first answer. Errors: CantLoad."""
+    picture, e = Image.radial_gradient("L").convert("RGB"), torch.ones(1, vlm.width)
+    try:
+        with torch.no_grad():
+            lost = vlm.losses(vlm.views([picture]), [Target(0, None, "A photo.")], e, "", attention=True)
+    except Exception as error:  # whatever files of another release, or of another model, lead to
+        if isinstance(as_engine_error(error), OutOfMemory):
+            raise CantLoad(f"{wanted} and a photo don't fit into the memory of {device}. {_smaller(wanted)}") from error
+        hint = "Its processor's or tokenizer's files may be older than its weights: get them again from where the weights are from."
+        raise CantLoad(f"{wanted} was loaded and can't look at a picture: {_first_line(error)}. {hint}") from error
+    if not bool(lost.cross_entropy.isfinite().all()):
+        told = str(dtype).removeprefix("torch.")
+        raise CantLoad(f"{wanted} leaves the range of {told} on {device}. Choose another model from `myvlm models list`.")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def _smaller(wanted: Wanted) -> str:

@@ -22,7 +22,7 @@ from .attention import ColumnRecorder, register
 from .base import Decoding, Recipe, View
 from .batches import BatchedVlm, Row, with_fewer_beams
 from .name_guard import guarded
-from .writing import decoding_options, end_tokens
+from .writing import decoding_options, end_tokens, without_settings
 
 POSITION_INPUTS = ("image_grid_thw",)  # what the language model needs of the pictures' layout beside their features
 NOT_PARALLEL = ("input_ids", "attention_mask", "labels")
@@ -117,6 +117,7 @@ class ProjectorVlm(BatchedVlm):
         self.image_token = model.config.image_token_id
         model.get_decoder().set_attn_implementation(register())
         self.ends = end_tokens(model.generation_config.eos_token_id, self.tokenizer, family.end)
+        model.generation_config = without_settings(model.generation_config)
         self.placeholder = self.ends[0]  # overwritten by the hook, so any token that isn't the image token
 
     @property

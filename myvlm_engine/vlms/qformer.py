@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 
-from .answers import IGNORED, as_plain_words, encode_answer, label_rows, name_rows, opening_ids, reduce_logits, rows_at, tidy
+from .answers import IGNORED, as_plain_words, encode_answer, label_rows, name_rows, opening_ids, reduce_logits, rows_at, shortened, tidy
 from .attention import column_probabilities
 from .base import Decoding, Recipe, View
 from .batches import BatchedVlm, Row, with_fewer_beams
 from .name_guard import guarded
-from .writing import decoding_options, end_tokens
+from .writing import decoding_options, end_tokens, without_settings
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class QFormerFamily:
     answer_lead: str = ""  # between a question and its answer
 
 
+# Of a question. OPT has places for 2048 tokens and a Q-Former for 512: one token too many ends a GPU's work for the whole process.
+MAX_QUESTION_TOKENS = 256
 FAMILIES = {
     "blip2": QFormerFamily("", "Question: {} Answer:", instructed=False, answer_lead=" "),
     "instructblip": QFormerFamily("A short image description.", "Question: {} Short answer:", instructed=True),
@@ -87,6 +89,15 @@ def matched(states: torch.Tensor, image_tokens: int) -> torch.Tensor:
     return torch.cat([image, F.normalize(concepts, dim=-1) * norm], 1)
 
 
+def ends_of(model: Any, tokenizer: Any) -> list[int]:
+    """Ids that end an answer. OPT's captions end with a new line, which only the config says; what the config of InstructBLIP's Vicuna
+    says is wrong (`<s>`), so a tokenizer's own end comes before any other special token."""
+    configured = model.config.text_config.eos_token_id
+    ends = end_tokens(model.language_model.generation_config.eos_token_id, tokenizer, None)
+    written = isinstance(configured, int) and tokenizer.decode([configured]).isspace()
+    return list(dict.fromkeys([configured, *ends])) if written else ends
+
+
 class QFormerVlm(BatchedVlm):
     """A frozen model of transformers with its processor. Errors: OutOfMemory."""
 
@@ -95,12 +106,12 @@ class QFormerVlm(BatchedVlm):
     def __init__(self, model, processor, family: QFormerFamily, name: str, fingerprint: str):
         self.model, self.processor, self.family = model.eval().requires_grad_(False), processor, family
         self.tokenizer = processor.tokenizer
-        self.name, self.fingerprint, self.dtype = name, fingerprint, str(model.dtype).removeprefix("torch.")
+        self.narrow: torch.dtype = model.vision_model.dtype  # in float16 the queries, the first of all weights, stay in float32
+        self.name, self.fingerprint, self.dtype = name, fingerprint, str(self.narrow).removeprefix("torch.")
         self.width = model.config.vision_config.hidden_size
         self.cross_attentions = [layer.crossattention.attention for layer in model.qformer.encoder.layer if layer.has_cross_attention]
-        self.ends = end_tokens(model.language_model.generation_config.eos_token_id, self.tokenizer, None)
-        configured = model.config.text_config.eos_token_id  # OPT's captions end with a new line, not with its eos
-        self.ends = list(dict.fromkeys([configured, *self.ends])) if isinstance(configured, int) else self.ends
+        self.ends = ends_of(model, self.tokenizer)
+        model.language_model.generation_config = without_settings(model.language_model.generation_config)
 
     @property
     def recipe(self) -> Recipe:
@@ -123,13 +134,16 @@ class QFormerVlm(BatchedVlm):
         found = []
         for image in images:
             pixels = self.processor.image_processor(images=image.convert("RGB"), return_tensors="pt")["pixel_values"]
-            embedded = tower.embeddings(pixels.to(self.model.device, self.model.dtype))
+            embedded = tower.embeddings(pixels.to(self.model.device, self.narrow))
             tokens = tower.encoder(inputs_embeds=embedded).last_hidden_state[0]
             found.append(View(Seen(tokens, tokens.float().norm(dim=-1).mean()), image.size))
         return found
 
     def _prompt(self, prompt: str | None) -> str:
-        return self.family.caption_prompt if prompt is None else as_plain_words(self.tokenizer, self.family.question.format(prompt))
+        if prompt is None:
+            return self.family.caption_prompt
+        asked = shortened(self.tokenizer, prompt, MAX_QUESTION_TOKENS)
+        return as_plain_words(self.tokenizer, self.family.question.format(asked))
 
     def _soft_prompts(self, rows: Sequence[Row], attention: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """What the language model gets of the photos: (B, queries, D), and (B,) R(e)."""
@@ -147,7 +161,7 @@ class QFormerVlm(BatchedVlm):
 
     def _tokens(self, rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor]:
         """The photos' tokens with their concepts behind: (B, N + K, width), and which of them there are: (B, N + K) bool."""
-        device, dtype = self.model.device, self.model.dtype
+        device, dtype = self.model.device, self.narrow
         both = [torch.cat([r.state.tokens, (F.normalize(r.concepts.to(device), dim=-1) * r.state.norm).to(dtype)]) for r in rows]
         return pad_sequence(both, batch_first=True), pad_sequence([torch.ones(len(b), dtype=torch.bool, device=device) for b in both], True)
 
@@ -166,7 +180,9 @@ class QFormerVlm(BatchedVlm):
         if not self.family.instructed:
             return {}
         words = [self._prompt(r.prompt) for r in rows]
-        found = self.processor.qformer_tokenizer(words, padding=True, return_tensors="pt").to(self.model.device)
+        most = self.model.config.qformer_config.max_position_embeddings
+        found = self.processor.qformer_tokenizer(words, padding=True, truncation=True, max_length=most, return_tensors="pt")
+        found = found.to(self.model.device)
         queries = torch.ones(len(rows), self.model.query_tokens.shape[1], dtype=torch.long, device=self.model.device)
         return {"input_ids": found["input_ids"], "attention_mask": torch.cat([queries, found["attention_mask"]], 1)}
 

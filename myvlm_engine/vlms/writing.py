@@ -15,8 +15,17 @@ def end_tokens(configured: int | Sequence[int] | None, tokenizer, end: str | Non
     return list(dict.fromkeys([i for i in (own, *others) if i is not None]))
 
 
+def without_settings(configured: Any) -> Any:
+    """A checkpoint's generation settings with nothing left in them but token ids: whatever `decoding_options` leaves open, `generate`
+    takes from there, and Qwen2.5-VL comes with a repetition penalty."""
+    from transformers import GenerationConfig
+
+    kept = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+    return GenerationConfig(**{name: getattr(configured, name, None) for name in kept})
+
+
 def decoding_options(decoding: Decoding, beams: int, ends: list[int]) -> dict[str, Any]:
-    """Beam search for `generate`, nothing left to the checkpoint's own settings (sampling, repetition penalties)."""
+    """Beam search for `generate`; the checkpoint's own settings are out of the way already (`without_settings`)."""
     from transformers import GenerationConfig
 
     config = GenerationConfig(

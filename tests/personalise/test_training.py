@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from PIL import Image  # noqa: E402
 
 from myvlm_engine.personalise.targets import Drafts, Sentence, draft_answers, draft_captions  # noqa: E402
-from myvlm_engine.personalise.training import Options, Together, learn_concept, options_for  # noqa: E402
+from myvlm_engine.personalise.training import Options, Together, learn_concept, options_for, start  # noqa: E402
 from myvlm_engine.vlms.base import Decoding, Losses, View  # noqa: E402
 
 OPTIONS = Options(steps=40)
@@ -100,6 +100,27 @@ def test_a_broken_off_run_goes_on_from_its_last_vector():
     steps = lambda events: max(e.step for e in events if e.stage == "learning")
     assert steps(again) <= steps(whole) and again[-1].sample == "Biscuit runs."
     assert not np.array_equal(kept, again[-1].vector)
+
+
+def test_chance_begins_with_the_length_that_the_paper_s_learning_rate_belongs_to():
+    vlm = Pointed()
+    vlm.starting_vectors, vlm.embedding_norm = (lambda name, class_noun: None), 900.0  # a real tower's tokens may be that long
+    begun = start(vlm, "Biscuit", "dog", None, seed=0)
+    assert begun.shape == (1, 8) and begun.min() >= 0 and begun.max() < 1  # uniform
+    vlm.starting_vectors = lambda name, class_noun: torch.ones(1, 8)
+    assert float(start(vlm, "Biscuit", "dog", None, seed=0).norm()) == pytest.approx(900.0)
+
+
+def test_a_step_on_which_numbers_overflow_is_left_out():
+    class Overflowing(Pointed):
+        def losses(self, views, targets, concepts, identifier, attention):
+            found = super().losses(views, targets, concepts, identifier, attention)
+            self.seen = getattr(self, "seen", 0) + 1
+            return found if self.seen % 3 else Losses(found.cross_entropy * torch.nan, found.attention, found.name_probability)
+
+    events = taught(Overflowing(), 2)
+    assert all(np.isfinite(e.vector).all() for e in events if e.vector is not None)
+    assert events[-1].sample == "Biscuit runs."
 
 
 def test_a_family_s_own_recipe_is_followed():

@@ -232,6 +232,37 @@ def test_where_not_even_one_fits_the_error_is_out_of_memory(vlm, photos, monkeyp
         vlm.losses(vlm.views(photos[:1]), [TARGETS[1]], vectors(vlm, 1), "Rex", attention=False)
 
 
+@pytest.mark.parametrize("family", ["llava", "blip2-opt"])
+def test_where_memory_runs_out_on_the_way_back_the_batch_shrinks_too(loaded, photos, monkeypatch, family):
+    """Several batches are computed once more there, and only then need their memory."""
+    vlm, sizes = loaded(family), []
+    lesson = lambda: list(learn_concept(vlm, photos[:2], "Rex", "dog", steps=2, check_every=1, early_stop=False))[-1].vector
+    plain, alike = vlm.batch_losses, lesson()
+
+    def cramped(rows, *more):
+        way_back = torch._C._current_graph_task_id() != -1
+        sizes.append((len(rows), way_back))
+        if way_back and len(rows) > 1:  # as MPS says it: no class of its own
+            raise RuntimeError("MPS backend out of memory (MPS allocated: 9 GB). Tried to allocate 2.00 GB on private pool.")
+        return plain(rows, *more)
+
+    monkeypatch.setattr(vlm, "batch_losses", cramped)
+    monkeypatch.setattr(vlm, "batch_size", 2)
+    torch.testing.assert_close(torch.from_numpy(lesson()), torch.from_numpy(alike), atol=1e-3, rtol=1e-3)
+    assert (2, True) in sizes and (1, True) in sizes and vlm.batch_size == 1
+
+
+def test_another_error_on_the_way_back_is_no_lack_of_memory(loaded, photos, monkeypatch):
+    vlm = loaded("llava")
+
+    def broken(*_):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(vlm, "batch_losses", broken)
+    with pytest.raises(RuntimeError, match="broken"):
+        list(learn_concept(vlm, photos[:1], "Rex", "dog", steps=1))
+
+
 @pytest.mark.parametrize("count", [1, 4])
 def test_a_concept_is_learned_from_start_to_end(vlm, photos, count):
     changes = {"steps": 3, "check_every": 3, "early_stop": False, "augmented_per_photo": 1}

@@ -87,6 +87,7 @@ def test_a_download_that_was_cut_short_is_found(monkeypatch):
 def test_a_shard_that_did_not_come_is_named(monkeypatch):
     def snapshot_download(repo, *, local_dir, allow_patterns):
         (write_model(local_dir, shards=3) / "model-00002-of-00003.safetensors").unlink()
+        (local_dir / "training_args.bin").touch()  # no weights
 
     monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
     assert "lacks model-00002-of-00003.safetensors" in install("llava-1.5-7b").stderr
@@ -133,7 +134,8 @@ def test_a_model_from_a_folder_is_linked_and_nothing_is_downloaded(downloads, tm
             "of the type 'bert', which isn't llava. Known",
         ),
         (lambda f: (f / "config.json").write_text("{"), "config.json is missing or can't be read"),
-        (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "weights are read from safetensors files only"),
+        (lambda f: (f / "model.safetensors").unlink(), "weights are read from safetensors files only"),
+        (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "are pickle files (.bin), which can run code"),
         (lambda f: (f / "model.safetensors").write_bytes(b""), "isn't a whole safetensors file"),
         (lambda f: (f / "model.safetensors").write_bytes(b"\x08" + bytes(7) + b"rubbish!"), "isn't a whole safetensors file"),
         (lambda f: (f / "model.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}"), "isn't a whole safetensors file"),
@@ -151,6 +153,7 @@ def test_names_are_taken_apart():
     assert str(parsed("qwen2.5-vl-7b@4bit")) == "qwen2.5-vl-7b@4bit" and parsed("qwen2.5-vl-7b@4bit").quantised == "4bit"
     assert parsed("llava:/models/a@b").folder.as_posix() == "/models/a@b"
     assert parsed("llava:/models/x@8bit").quantised == "8bit" and parsed("llava:/models/x@8bit").folder.name == "x"
+    assert str(parsed("Qwen/Qwen2.5-VL-7B-Instruct@4bit")) == "qwen2.5-vl-7b@4bit"
     assert parsed("pocket@3bit").name == "pocket@3bit"
 
 

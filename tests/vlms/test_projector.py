@@ -98,6 +98,22 @@ def test_without_concepts_the_model_answers_as_its_own_generate_does(vlm, photos
         assert generate(vlm, vlm.views([image])[0], decoding=decoding) == " ".join(text.split())
 
 
+def test_a_checkpoint_s_own_generation_settings_change_nothing(loaded, photos, tmp_path):
+    """Qwen2.5-VL's generation_config.json samples and has a repetition penalty, which would count the prompt's tokens too."""
+    import json
+
+    from myvlm_engine.vlms.base import load_vlm
+
+    plain, decoding = loaded("qwen2.5-vl"), Decoding(max_tokens=16)
+    name = PROJECTORS["qwen2.5-vl"].save(tmp_path)
+    settings = json.loads((tmp_path / "generation_config.json").read_text())
+    settings |= {"do_sample": True, "repetition_penalty": 3.0, "temperature": 1e-6, "top_k": 1, "no_repeat_ngram_size": 1}
+    (tmp_path / "generation_config.json").write_text(json.dumps(settings))
+    vlm, e = load_vlm(name), vectors(plain, 1)
+    said = [generate(v, v.views(photos[:1])[0], None, e, decoding) for v in (plain, vlm)]
+    assert said[0] == said[1]
+
+
 def test_with_concepts_it_writes_what_the_model_with_the_concepts_as_words_writes(vlm, photos):
     from myvlm_engine.vlms.writing import decoding_options
 

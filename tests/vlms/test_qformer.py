@@ -136,6 +136,34 @@ def test_without_concepts_the_model_answers_as_its_own_generate_does(vlm, photos
         assert generate(vlm, vlm.views(photos[:1])[0], prompt, decoding=decoding) == new_text(vlm, out, inputs)
 
 
+@pytest.mark.parametrize(
+    ("family", "eos", "ends"), [("blip2-opt", "Ċ", "Ċ"), ("instructblip", "<s>", "</s>"), ("blip2-flan-t5", "</s>", "</s>")]
+)
+def test_an_answer_ends_as_the_published_model_ends_its_own(family, eos, ends, tmp_path):
+    """blip2-opt-*: a new line, which only config.json says. instructblip-vicuna-*: `<s>` stands there, which is wrong."""
+    import json
+
+    from myvlm_engine.vlms.base import load_vlm
+
+    name = QFORMERS[family].save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    tokens = json.loads((tmp_path / "tokenizer.json").read_text())["model"]["vocab"]
+    config["text_config"] |= {"eos_token_id": tokens[eos], "pad_token_id": -1 if family == "instructblip" else 0}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    vlm = load_vlm(name)
+    assert vlm.ends[0] == tokens[ends]
+    assert {tokens[eos], vlm.tokenizer.eos_token_id} <= set(vlm.ends)
+
+
+def test_a_question_of_any_length_is_answered(vlm, photos):
+    """OPT has places for 2048 tokens and InstructBLIP's Q-Former for 512; one more is an error that a GPU doesn't get over."""
+    view, e = vlm.views(photos[:1])[0], vectors(vlm, 1)
+    for question in ("\N{DOG FACE}" * 1000, "what " * 200):
+        assert generate(vlm, view, question, e, Decoding(max_tokens=2)) is not None
+        with torch.no_grad():
+            assert bool(vlm.losses([view], [Target(0, question, TEXT)], e, "Rex", attention=True).cross_entropy.isfinite())
+
+
 def test_base_logits_are_the_unwrapped_models_bit_for_bit(vlm, photos):
     from transformers import AutoModelForImageTextToText
 
