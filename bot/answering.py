@@ -34,7 +34,8 @@ class Balance:
     asked_from: float
 
 
-BALANCES = {"strict": Balance(0.8, 0.5), "normal": Balance(0.5, 0.25), "eager": Balance(0.25, 0.12)}  # named at odds of 4:1, 1:1, 1:3
+NORMAL = "normal"  # where nobody has chosen
+BALANCES = {"strict": Balance(0.8, 0.5), NORMAL: Balance(0.5, 0.25), "eager": Balance(0.25, 0.12)}  # named at odds of 4:1, 1:1, 1:3
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +103,7 @@ class Answerer:
 
     async def balance(self, scope: Scope) -> Balance:
         chosen = await self.store.setting(scope.guild_id, BALANCE_SETTING) if scope.guild_id else None
-        return BALANCES.get(str(chosen), BALANCES["normal"])
+        return BALANCES.get(str(chosen), BALANCES[NORMAL])
 
     async def said_of(self, look: Look, question: str | None) -> Answer:
         """Whoever is asked about by name and isn't seen is said to be missed, without asking the model."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 EXAMPLE_FILE = "config.example.toml"
@@ -40,7 +41,11 @@ class DiscordSettings(Section):
 
 
 class EngineSettings(Section):
-    url: str = Field(default="", description="An engine that runs elsewhere, as http://host:port; empty: `myvlm run` starts its own")
+    url: str = Field(
+        default="",
+        pattern=r"^($|https?://|unix:)",
+        description="An engine that runs elsewhere, as http://host:port; empty: `myvlm run` starts its own",
+    )
     token: str = Field(default="", repr=False, description="What the engine asks of whoever calls it; empty: nothing (loopback only)")
     host: str = Field(default="127.0.0.1", description="Where `myvlm engine` listens; anything but loopback needs a token")
     port: int = Field(default=8765, ge=0, le=65535, description="The port of `myvlm engine`; 0: any free one")
@@ -50,7 +55,7 @@ class EngineSettings(Section):
     face_weights: str = Field(
         default="", description="A file with the weights of facenet's InceptionResnetV1; empty: dlib's, which `make setup` installs"
     )
-    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="auto, cpu, cuda, cuda:1, mps")
     threads: int = Field(default=0, ge=0, le=512, description="CPU threads of the engine; 0: all cores")
     timeout_s: float = Field(default=120.0, gt=0, description="How long the bot waits for one answer, in seconds")
 
@@ -169,16 +174,20 @@ def _sentences(error: ValidationError, path: Path | None) -> str:
 
 def _sentence(item: dict[str, Any]) -> str:
     *section, name = (str(part) for part in item["loc"])
+    if item["type"] == "model_type":
+        return f"{name} is a section, not a setting. Write [{name}] on a line of its own and its settings below."
     if item["type"] == "extra_forbidden":
         place = f"[{section[0]}] has no setting" if section else "There is no section"
-        return f'{place} "{name}".{_nearest(name, _known(section), chr(34) + "%s" + chr(34))}'
+        return f'{place} "{name}".{_nearest(name, list(_fields(section)), chr(34) + "%s" + chr(34))}'
+    if item["type"] == "string_pattern_mismatch":
+        return f"{section[0]}.{name} can't be {item['input']!r}. It is: {_fields(section)[name].description}."
     found = "" if name == "token" else f" (it is {item['input']!r})"
     return f"{'.'.join([*section, name])}: {item['msg']}{found}."
 
 
-def _known(section: list[str]) -> list[str]:
+def _fields(section: list[str]) -> dict[str, FieldInfo]:
     model: Any = Settings.model_fields[section[0]].annotation if section and section[0] in Settings.model_fields else Settings
-    return list(model.model_fields)
+    return dict(model.model_fields)
 
 
 def _nearest(word: str, known: list[str], form: str) -> str:

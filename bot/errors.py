@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 RefusalCode = Literal[
-    "no_photo",
     "not_a_picture",  # facts: which
     "empty_file",  # facts: which
     "too_many_bytes",  # facts: which, size_bytes, limit_bytes
     "too_many_pixels",  # facts: which, pixels, limit_pixels
     "broken_picture",  # facts: which
+    "too_small",  # facts: which, width, height
     "unsupported_format",  # facts: which, found
     "download_failed",  # facts: which
     "same_photo",  # facts: photos
@@ -23,10 +23,12 @@ RefusalCode = Literal[
     "name_invisible",
     "name_lines",
     "name_without_letters",
+    "name_needed",  # facts: name; a word that every sentence needs
     "noun_not_a_word",  # facts: found
     "question_empty",
     "question_too_long",  # facts: length, limit
     "people_off",
+    "people_off_everywhere",
     "people_off_here",
     "people_need_server",
     "member_missing",
@@ -34,6 +36,7 @@ RefusalCode = Literal[
     "not_yours",  # facts: name, teacher_id
     "not_your_button",
     "unknown_concept",  # facts: name
+    "not_met",  # facts: name; none of its photos was looked at yet
     "gone",  # facts: nothing; the concept behind a button was forgotten
     "not_failed",  # facts: name
     "message_without_photo",

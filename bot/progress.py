@@ -38,7 +38,7 @@ class Reply:
     interaction: discord.Interaction[Any] | None
     note: str = ""  # small print that stays under every state
     last_edit: float = float("-inf")
-    latest: tuple[Concept, Progress] | None = None  # waits to be shown
+    waiting: list[tuple[Concept, Progress]] = field(default_factory=list)  # to be shown: the newest, and "usable" before "learning"
     shown: Progress | None = None
     editing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -78,12 +78,13 @@ class ProgressReplies:
     # -- the trainer's listener
     async def progress(self, concept: Concept, progress: Progress) -> None:
         """Edits the reply, at most every `every_s`, beside the training: a slow Discord never holds it up. What comes sooner waits
-        for its time, and only the newest is shown."""
+        for its time, and only the newest is shown; that it is usable is shown in any case, because it is what a person waits for."""
         reply = self._replies.setdefault(concept.id, Reply(concept, None))
-        somebody_waits = reply.latest is not None
-        reply.latest = concept, progress
+        before = [(one, at) for one, at in reply.waiting if (at.stage, progress.stage) == ("usable", "learning")]
+        somebody_waits = bool(reply.waiting)
+        reply.waiting = [*before, (concept, progress)]
         if not somebody_waits:
-            self._spawn(self._show_latest(reply))
+            self._spawn(self._show_waiting(reply))
 
     async def finished(self, concept: Concept) -> None:
         reply = self._replies.pop(concept.id, None) or Reply(concept, None)
@@ -122,19 +123,22 @@ class ProgressReplies:
         await self.progress(concept, Progress("queued", ahead=ahead))
 
     # -- editing
-    async def _show_latest(self, reply: Reply) -> None:
+    async def _show_waiting(self, reply: Reply) -> None:
         wait_s = reply.last_edit + self.every_s - asyncio.get_running_loop().time()
         if wait_s > 0:
             await asyncio.sleep(wait_s)
         async with reply.editing:
-            if reply.latest is None:
+            if not reply.waiting:
                 return  # it is over
-            (concept, progress), reply.latest = reply.latest, None
+            concept, progress = reply.waiting.pop(0)
+            more = bool(reply.waiting)
             await self._edit(reply, concept, progress)
+        if more:
+            await self._show_waiting(reply)
 
     async def _show_last(self, reply: Reply, concept: Concept, progress: Progress | None) -> None:
         """In place of whatever waits to be shown. `progress` None: the concept is gone."""
-        reply.latest = None
+        reply.waiting = []
         async with reply.editing:
             await self._edit(reply, concept, progress)
 
@@ -150,7 +154,7 @@ class ProgressReplies:
         if progress is None:
             return views.said(replies.forgotten(concept.name))
         text = "\n".join(filter(None, (replies.progress(concept, progress), reply.note)))
-        pressed = {"failed": views.try_again, "asking": views.which_face}.get(progress.stage)
+        pressed = {"failed": views.after_failure, "asking": views.which_face}.get(progress.stage)
         buttons = [pressed(concept)] if pressed else []
         picture = await self.store.thumbnail(concept.id) if progress.stage == "ready" else None  # sent once, not with every step
         return views.teaching(text, progress.stage, picture, buttons)

@@ -20,6 +20,7 @@ from .asking import waits
 from .engine_client import EngineError, EngineUnreachable
 from .errors import Refusal, RefusalCode
 from .explaining import Reason
+from .names import DEFAULT_NOUNS
 from .photos import Photo
 from .teaching import LOST, Progress
 
@@ -37,7 +38,6 @@ def _which(facts: Facts) -> str:
 
 
 REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
-    "no_photo": lambda f: "There is no photo yet. Run `/teach` again and add one at `photo1`; 3–5 different ones work best.",
     "not_a_picture": lambda f: f"{_which(f)} isn't a picture I can open. Send a JPEG, PNG, WebP or GIF.",
     "empty_file": lambda f: f"{_which(f)} is empty (0 bytes). Send it again; it may not have been uploaded completely.",
     "too_many_bytes": lambda f: (
@@ -49,6 +49,9 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
     ),
     "broken_picture": lambda f: f"{_which(f)} is damaged or was cut off on the way. Open it on your device, save it again and send that.",
     "unsupported_format": lambda f: f"{_which(f)} is {f['found']}, which I can't read. Save it as JPEG or PNG and send that.",
+    "too_small": lambda f: (
+        f"{_which(f)} is too small or too narrow to see anything in it: {f['width']} × {f['height']} pixels. Send a larger copy."
+    ),
     "download_failed": lambda f: (
         f"Discord didn't hand me {_which(f)[0].lower()}{_which(f)[1:]}. Nothing was changed; please send it again."
     ),
@@ -62,15 +65,23 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
     "name_pings": lambda f: "That name would ping somebody. Choose one without `@`, such as `Biscuit`.",
     "name_markdown": lambda f: f"A name can't contain {code(f['found'])}: Discord would read it as formatting. Leave it out.",
     "name_link": lambda f: "A name can't be a link. Choose the word you would say aloud, such as `Biscuit`.",
-    "name_invisible": lambda f: "That name has invisible or piled-up characters in it. Type it again by hand, without pasting.",
+    "name_invisible": lambda f: (
+        "That name has invisible or piled-up characters in it; emoji put together of several have them too. Type it again by hand, in plain letters."
+    ),
     "name_lines": lambda f: "A name is a single line of visible characters. Type it again without line breaks.",
     "name_without_letters": lambda f: "A name needs at least one letter or digit, so that I can say it. Add one.",
+    "name_needed": lambda f: (
+        f"I need the word {code(f['name'])} in every other sentence, so as a name it would be misunderstood. Choose another one, such as `Biscuit`."
+    ),
     "noun_not_a_word": lambda f: (
         f"{code(f['found'])} isn't a word for a kind of thing. Write one like `dog`, `cat` or `mug` at `what`, or leave it out."
     ),
     "question_empty": lambda f: "There is no question. Ask something like `what is Biscuit doing?`",
     "question_too_long": lambda f: f"That question has {f['length']} characters; up to {f['limit']} fit. Ask it in fewer words.",
-    "people_off": lambda f: "People are off on this server: I learn pets and things only. Choose `pet` or `object` at `kind`.",
+    "people_off": lambda f: "People are off here: I learn pets and things only. Choose `pet` or `object` at `kind`.",
+    "people_off_everywhere": lambda f: (
+        "People are switched off for all servers: nobody's face is looked at. Ask whoever runs the bot to set `engine.people = true`; then run this again."
+    ),
     "people_off_here": lambda f: (
         "People are off on this server: I learn pets and things only. Whoever manages it can change that: run `/people allow`."
     ),
@@ -78,8 +89,11 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
     "member_missing": lambda f: "Whose face is it? Choose the member at `member`; I ask them before I look at any photo.",
     "only_managers": lambda f: "Only whoever manages this server can change that. Ask somebody with the permission **Manage Server**.",
     "not_yours": lambda f: f"**{f['name']}** was taught by <@{f['teacher_id']}>. Ask them to change it; I do that for its teacher only.",
-    "not_your_button": lambda f: "This button belongs to whoever ran the command. Run the command yourself to get your own.",
+    "not_your_button": lambda f: "Only the person it asks may press this button. Run the command yourself to get one of your own.",
     "unknown_concept": lambda f: f"I don't know anyone or anything called {code(f['name'])} here. `/concepts list` shows whom I know.",
+    "not_met": lambda f: (
+        f"I haven't met **{f['name']}** yet, so I can't look for it. `/concepts show` shows how far its photos are; try again when it is usable."
+    ),
     "gone": lambda f: "That one has been forgotten meanwhile. `/concepts list` shows whom I know.",
     "not_failed": lambda f: f"**{f['name']}** is learned or being learned already; there is nothing to try again.",
     "photo_gone": lambda f: (
@@ -117,9 +131,12 @@ ENGINE_ERRORS: dict[ErrorCode, Callable[[Facts], str]] = {
     "other_vlm": lambda f: (
         "My language model was changed a moment ago. Try again; if it stays so, have the concept learned again by its teacher."
     ),
-    "no_face": lambda f: "I found no face in the photos. Send ones where the face is large, sharp and seen from the front.",
+    "no_face": lambda f: (
+        "I found no face in the photos. Run `/concepts forget`, then `/teach` again with ones where the face is large, sharp and seen from the front."
+    ),
     "several_faces": lambda f: (
-        "There are several faces and nothing tells me whose you mean. Send photos with this person alone, or several with different company."
+        "There are several faces and nothing tells me whose you mean. Run `/concepts forget`, then `/teach` again with photos of this person "
+        "alone, or several with different company."
     ),
     "people_off": lambda f: (
         "I don't look at faces here, so I can't learn a person. Whoever runs the bot can switch it on: `engine.people = true`."
@@ -128,7 +145,7 @@ ENGINE_ERRORS: dict[ErrorCode, Callable[[Facts], str]] = {
         "That was too much for this machine's memory. Try with fewer or smaller photos, or tell whoever runs the bot."
     ),
     "not_ready": lambda f: (
-        "My models can't be loaded; whoever runs the bot finds the reason with `myvlm doctor`."
+        "My models can't be loaded. Ask whoever runs the bot to look into its log, and to run `myvlm doctor`."
         if f.get("why")
         else "I'm still waking up: the models are being loaded. Try again in half a minute."
     ),
@@ -211,6 +228,8 @@ def progress(concept: Concept, at: Progress) -> str:
 
 
 def unseen(noun: str) -> str:
+    if noun in DEFAULT_NOUNS.values():
+        return "-# I can't tell what it is. If my sentences turn out odd, `/concepts forget` it and teach it with a word for it at `what`, such as `dog` or `mug`."
     return f"-# I wouldn't call it “{noun}” myself. If my sentences turn out odd, `/concepts forget` it and teach it with another word at `what`."
 
 
@@ -282,7 +301,7 @@ def advice(given: int, distinct: Sequence[Photo]) -> str:
 
 
 def bar(step: int, of: int) -> str:
-    if not of:
+    if not of or not step:
         return f"{'▱' * BAR_CELLS} drafting what to say …"
     full = round(BAR_CELLS * min(step, of) / of)
     return f"{'▰' * full}{'▱' * (BAR_CELLS - full)} {step}/{of}"
@@ -292,7 +311,7 @@ def bar(step: int, of: int) -> str:
 def answer(answer: Answer) -> str:
     """The first line is the question where there was one: `question_in` reads it again."""
     asked = f"{QUESTION}{quoted(answer.question)}\n" if answer.question else ""
-    return f"{asked}{quoted(spoken(answer))}\n{recognised(answer.recognised)}"
+    return f"{asked}{quoted(spoken(answer))}\n{recognised(answer)}"
 
 
 QUESTION = "-# "
@@ -371,22 +390,28 @@ def confirmed(names: Sequence[str]) -> str:
     )
 
 
-def recognised(seen: Sequence[Recognised]) -> str:
-    if not seen:
-        return "-# Nobody and nothing I know in it."
-    return "\n".join(f"-# {_recognised(one)}" for one in seen)
+def recognised(answer: Answer) -> str:
+    if not answer.recognised:
+        return "-# Nobody I'm sure of." if answer.doubtful else "-# Nobody and nothing I know in it."
+    return "\n".join(f"-# {_recognised(one, bool(answer.question))}" for one in answer.recognised)
 
 
-def _recognised(one: Recognised) -> str:
+def _recognised(one: Recognised, asked: bool) -> str:
+    """An answer to a question needs no name; a caption does."""
     sure = f"**{one.name}** recognised, {percent(one.score)} sure"
     if one.how == "substitution":
         why = "still learning to say it" if one.learning else "learned for another model"
         return f"{sure}; the name stands in for “{one.class_noun}” ({why})"
-    return f"{sure}; not mentioned in the sentence" if one.how == "missing" else sure
+    return f"{sure}; not mentioned in the sentence" if one.how == "missing" and not asked else sure
+
+
+def first_photos(shown: int, given: int) -> str:
+    return f"These are the first {shown} of {given} photos. Send the others to `/describe`."
 
 
 def alt_text(text: str) -> str:
-    return text[:ALT_LIMIT]
+    """Read aloud, not formatted."""
+    return text.replace("**", "")[:ALT_LIMIT]
 
 
 # -- concepts
@@ -401,21 +426,25 @@ def state(concept: Concept) -> str:
     return f"{words}, usable already" if usable else words
 
 
-def who(concept: Concept) -> str:
-    """Who may use it."""
-    return "only you" if concept.private else "everyone on this server"
+def who(concept: Concept, here: bool) -> str:
+    """Who may use it. `here`: it is shown on a server, which is its own where it isn't private."""
+    if concept.private:
+        return "only you"
+    return "everyone on this server" if here else "everyone on the server where you taught it"
 
 
-def concept_line(concept: Concept, asker_id: int) -> str:
+def concept_line(concept: Concept, asker_id: int, here: bool = True) -> str:
     teacher = "you" if concept.owner_id == asker_id else f"<@{concept.owner_id}>"
     what = concept.class_noun or concept.kind.value
-    return f"**{concept.name}** · {what} · {state(concept)}\n-# for {who(concept)} · taught by {teacher} · {photos(concept.photo_count)}"
+    return (
+        f"**{concept.name}** · {what} · {state(concept)}\n-# for {who(concept, here)} · taught by {teacher} · {photos(concept.photo_count)}"
+    )
 
 
-def concept_page(concept: Concept, asker_id: int) -> str:
+def concept_page(concept: Concept, asker_id: int, here: bool = True) -> str:
     sample = f"\n> {quoted(concept.sample)}" if concept.sample else ""
     trouble = f"\n⚠️ {failure_sentence(concept.failure)}" if concept.state is State.FAILED else ""
-    return f"### {concept.name}\n{concept_line(concept, asker_id)} · {day(concept.created_at)}{sample}{trouble}"
+    return f"### {concept.name}\n{concept_line(concept, asker_id, here)} · {day(concept.created_at)}{sample}{trouble}"
 
 
 def concepts_heading(count: int, page: int, pages: int, here: bool) -> str:
@@ -451,7 +480,10 @@ PEOPLE_ALLOWED = (
     "People can be taught here now. A member is recognised only after agreeing with their own button, and can take it back any time "
     "with `/people withdraw`."
 )
-PEOPLE_FORBIDDEN = "Nobody's face is recognised here any more, and no person can be taught. Pets and things are as before."
+PEOPLE_FORBIDDEN = (
+    "Nobody's face is recognised here any more, and no person can be taught. What was learned of people is kept and not used; each of them "
+    "can have it deleted with `/people withdraw`, and you can with `/concepts forget`. Pets and things are as before."
+)
 
 
 def consent_question(member_id: int, teacher_id: int, name: str) -> str:
@@ -463,7 +495,12 @@ def consent_question(member_id: int, teacher_id: int, name: str) -> str:
 
 
 def consent_given(member_id: int, teacher_id: int) -> str:
-    return f"<@{member_id}> agreed. <@{teacher_id}>, run `/teach` again with the photos. Nothing was kept of the first try."
+    return f"<@{member_id}> agreed that <@{teacher_id}> teaches me their face."
+
+
+def teach_again(member_id: int, teacher_id: int) -> str:
+    """Mentions the teacher and nobody else."""
+    return f"<@{teacher_id}> <@{member_id}> agreed. Run `/teach` again with the photos; nothing was kept of the first try."
 
 
 def consent_declined(member_id: int) -> str:
@@ -479,21 +516,27 @@ def withdrawn(number: int) -> str:
 
 # -- privacy
 def privacy(kept: Kept) -> str:
-    if not kept.concepts and not kept.vectors:
-        return f"### What I keep about you\nNothing.\n{PROMISE}"
-    if not kept.concepts:
-        return f"### What I keep about you\nWhat you said of answers: {kept.vectors} vectors computed from those photos.\n{PROMISE}"
-    names = ", ".join(kept.names)
-    since = f" since {day(kept.oldest)}" if kept.oldest else ""
-    return (
-        f"### What I keep about you\n{counted(kept.concepts, 'concept')}{since}: {names}\n"
-        f"{photos(kept.photos)} ({megabytes(kept.photo_bytes)}), and {kept.vectors} vectors computed from them.\n{PROMISE}"
-    )
+    return "\n".join(["### What I keep about you", *(_kept(kept) or ["Nothing."]), PROMISE])
+
+
+def _kept(kept: Kept) -> list[str]:
+    lines = []
+    if kept.concepts:
+        since = f" since {day(kept.oldest)}" if kept.oldest else ""
+        lines.append(f"{counted(kept.concepts, 'concept')}{since}: {', '.join(kept.names)}")
+        lines.append(f"{photos(kept.photos)} ({megabytes(kept.photo_bytes)})")
+    if kept.corrections:
+        lines.append(f"What you said of answers: {counted(kept.corrections, 'time')}")
+    if kept.vectors:
+        lines.append(f"{counted(kept.vectors, 'vector')} computed from these photos")
+    if kept.consents:
+        lines.append(f"Agreed that a face may be taught, by you or with you: {counted(kept.consents, 'time')}")
+    return lines
 
 
 PROMISE = (
-    "-# Photos you teach with are kept without their metadata until you forget the concept. Photos you have described or ask about "
-    "are looked at and not kept; where you press a button under an answer, their vectors are, with what you said. I read no messages, and nothing is used for anything but naming what you taught."
+    "-# Photos you teach with are kept without their metadata until you forget the concept. Photos given to `/describe`, `/ask` and "
+    "`/where` are looked at and not kept; where you press a button under an answer, their vectors are, with what you said. I read no messages, and nothing is used for anything but naming what you taught."
 )
 
 
@@ -502,11 +545,12 @@ def exported(number: int) -> str:
 
 
 def delete_question(kept: Kept) -> str:
-    return f"### Delete everything?\n{counted(kept.concepts, 'concept')} and {photos(kept.photos)} go for good. This can't be undone."
+    return "\n".join(["### Delete everything?", *_kept(kept), "All of it goes for good. This can't be undone."])
 
 
 def deleted(concepts: int) -> str:
-    return f"Everything I kept about you is deleted ({counted(concepts, 'concept')})."
+    also = f" ({counted(concepts, 'concept')})" if concepts else ""
+    return f"Everything I kept about you is deleted{also}."
 
 
 NOTHING_DELETED = "Nothing was deleted."
@@ -530,7 +574,7 @@ def percent(score: float) -> str:
 
 
 def megabytes(size_bytes: object) -> str:
-    return f"{float(size_bytes) / 1024 / 1024:.1f} MB"  # type: ignore[arg-type]
+    return f"{max(0.1, float(size_bytes) / 1024 / 1024):.1f} MB"  # type: ignore[arg-type]
 
 
 def megapixels(pixels: object) -> str:
@@ -573,3 +617,7 @@ BALANCE_WORDS = {
 
 def balance(chosen: str) -> str:
     return f"On this server I am now {BALANCE_WORDS[chosen]}."
+
+
+def balance_now(chosen: str) -> str:
+    return f"On this server I am {BALANCE_WORDS[chosen]}. Choose another one at `balance` to change it."

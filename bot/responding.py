@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import discord
 import structlog
 
+from concept_store.errors import NameTaken, NotFound, TooManyConcepts
+
 from . import replies
 from .engine_client import EngineError, EngineUnreachable
 from .errors import Refusal
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from .views import Message
 
 log = structlog.get_logger("myvlm.bot")
-EXPECTED = (Refusal, EngineUnreachable)  # a person's or a moment's: not worth a line in the error log
+EXPECTED = (Refusal, EngineUnreachable, NameTaken, NotFound, TooManyConcepts)  # a person's or a moment's: no line in the error log
 
 
 @asynccontextmanager

@@ -72,6 +72,9 @@ async def run_on_discord(settings: Settings, engine: Address | None = None) -> N
                 await bot.start(settings.discord.token)
         except discord.LoginFailure as error:
             raise CantRun("Discord doesn't know this token. Copy it again from the Bot page of your application.") from error
+        except discord.HTTPException as error:
+            place = settings.discord.api_base
+            raise CantRun(f"Discord at {place} answers {error.status}. Check discord.api_base, or try again later.") from error
         except aiohttp.ClientConnectionError as error:
             raise CantRun(f"Discord can't be reached at {settings.discord.api_base}: {error}. Check the network.") from error
 

@@ -28,6 +28,7 @@ from .responding import answering
 OPTIONS = 25  # of a select, Discord's limit
 PAGE = 8  # concepts on a page: three components each of the 40 a message may have, and one file each of the 10
 BLUE, GREEN, RED, GREY = (discord.Colour(value) for value in (0x5865F2, 0x3BA55D, 0xD83C3E, 0x80848E))
+OTHER_PHOTOS = ("no_face",)  # failures that only other photos help against
 COLOURS = {"ready": GREEN, "failed": RED, "waiting": GREY}
 
 
@@ -67,6 +68,15 @@ def _gallery(names: Sequence[str], words: str) -> Item:
 def try_again(concept: Concept) -> Button:
     """Everybody sees it under a failed teach; who may press it is asked when it is pressed."""
     return Button("try-again", concept.id, 0, "Try again", discord.ButtonStyle.primary)
+
+
+def forget(concept: Concept, owner: int = 0) -> Button:
+    return Button("ask-forget", concept.id, owner, "Forget …")
+
+
+def after_failure(concept: Concept) -> Button:
+    """Where the photos are the reason, trying again with them ends the same way; the name has to be free for a teach with others."""
+    return forget(concept) if concept.failure in OTHER_PHOTOS else try_again(concept)
 
 
 def teaching(text: str, stage: str, thumbnail: bytes | None, buttons: Sequence[Button] = ()) -> Message:
@@ -129,7 +139,7 @@ def explained(reasons: Sequence[Reason], drawn: bytes) -> Message:
 
 
 def pictured(text: str, picture: bytes) -> Message:
-    return Message(layout(_gallery(["where.jpg"], text), ui.TextDisplay(text), colour=BLUE), (("where.jpg", picture),))
+    return Message(layout(_gallery(["where.jpg"], replies.alt_text(text)), ui.TextDisplay(text), colour=BLUE), (("where.jpg", picture),))
 
 
 def _doubts(answer: Answer, mark: Mark) -> list[Item]:
@@ -160,7 +170,7 @@ def concept_list(concepts: Sequence[Concept], thumbnails: Sequence[bytes], page:
     pages = max(1, -(-len(concepts) // PAGE))
     shown = concepts[page * PAGE : (page + 1) * PAGE]
     sections: list[Item] = [
-        ui.Section(replies.concept_line(concept, asker), accessory=ui.Thumbnail(f"attachment://{at}.jpg", description=concept.name))
+        ui.Section(replies.concept_line(concept, asker, here), accessory=ui.Thumbnail(f"attachment://{at}.jpg", description=concept.name))
         for at, concept in enumerate(shown)
     ]
     turns = [Button("page", to, asker, label) for to, label in ((page - 1, "◀"), (page + 1, "▶")) if 0 <= to < pages]
@@ -169,17 +179,17 @@ def concept_list(concepts: Sequence[Concept], thumbnails: Sequence[bytes], page:
 
 
 def concept_page(
-    concept: Concept, pictures: Sequence[bytes], asker: UserId, mine: bool, can_forget: bool, asks_face: bool = False
+    concept: Concept, pictures: Sequence[bytes], asker: UserId, mine: bool, can_forget: bool, asks_face: bool, here: bool
 ) -> Message:
     gallery = _gallery([f"{at}.jpg" for at in range(len(pictures))], concept.name)
     buttons: list[Button] = []
-    if mine and concept.state is State.FAILED:
+    if mine and concept.state is State.FAILED and (asks_face or concept.failure not in OTHER_PHOTOS):
         buttons.append(which_face(concept) if asks_face else try_again(concept))
     if mine and concept.has_head:
         buttons.append(Button("undo-all", concept.id, asker, "Undo corrections"))
     if can_forget:
-        buttons.append(Button("ask-forget", concept.id, asker, "Forget …"))
-    text: Item = ui.TextDisplay(replies.concept_page(concept, asker))
+        buttons.append(forget(concept, asker))
+    text: Item = ui.TextDisplay(replies.concept_page(concept, asker, here))
     return Message(layout(text, gallery, *_row(*buttons), colour=BLUE), tuple((f"{at}.jpg", data) for at, data in enumerate(pictures)))
 
 

@@ -178,3 +178,9 @@ class Kept:
     vectors: int  # of regions, heads and corrections
     oldest: datetime | None
     names: tuple[str, ...] = field(default=())
+    corrections: int = 0  # that this person made, with vectors or without
+    consents: int = 0  # to being taught, that this person gave or was given
+
+    @property
+    def anything(self) -> bool:
+        return bool(self.concepts or self.corrections or self.consents)

@@ -64,6 +64,8 @@ async def rename_concept(interaction: Interaction, name: str, new_name: str) -> 
         await interaction.response.defer(thinking=True, ephemeral=True)
         concept = await named(interaction, name)
         refuse_changing(concept, UserId(interaction.user.id))
+        if clean_name(new_name) == concept.name:
+            return await reply(interaction, views.said(replies.kept_as_is(concept.name)))
         renamed = await interaction.client.store.rename_concept(concept.id, clean_name(new_name))
         await interaction.client.store.retry(concept.id, NOWHERE)
         await reply(interaction, views.said(replies.renamed(concept.name, renamed.name), views.GREEN))
@@ -159,4 +161,5 @@ async def shown(interaction: Interaction, concept: Concept) -> views.Message:
     photos = await store.photos(concept.id) if mine else []
     pictures = [photo.thumbnail for photo in photos] or [await store.thumbnail(concept.id)]
     asks_face = question_of(concept, photos) is not None
-    return views.concept_page(concept, pictures, asker, mine, can_forget(concept, *who(interaction)), asks_face)
+    forgettable, here = can_forget(concept, *who(interaction)), interaction.guild_id is not None
+    return views.concept_page(concept, pictures, asker, mine, forgettable, asks_face, here)

@@ -57,6 +57,7 @@ async def correct(interaction: Interaction, mark: Mark, present: bool) -> None:
     concept = await behind(interaction, mark.concept_id)
     look = await look_again(interaction, mark)
     await keep(interaction, concept, look, present)
+    refit(interaction, concept)
     await answer_anew(interaction, mark, look, concept, replies.corrected(concept, present, interaction.user.id), undo=True)
 
 
@@ -71,6 +72,7 @@ async def undo(interaction: Interaction, fact: str) -> None:
         raise Refusal("not_yours_to_undo", name=concept.name, teacher_id=concept.owner_id)
     look = await look_again(interaction, mark)
     await interaction.client.store.remove_corrections(concept.id, mark.digest)
+    await refitted(interaction, concept)  # waited for: until then the head goes by what is taken back
     await answer_anew(interaction, mark, look, concept, replies.undone(concept), undo=False)
 
 
@@ -97,7 +99,6 @@ async def keep(interaction: Interaction, concept: Concept, look: Look, present: 
 
 
 async def answer_anew(interaction: Interaction, mark: Mark, look: Look, concept: Concept, note: str, undo: bool) -> None:
-    refit(interaction, concept)
     answerer = interaction.client.answerer
     answer = await answerer.said_of(await answerer.look_again(look), question_of(interaction))
     hidden = interaction.guild_id is None or bool(interaction.message and interaction.message.flags.ephemeral)
@@ -105,8 +106,11 @@ async def answer_anew(interaction: Interaction, mark: Mark, look: Look, concept:
 
 
 def refit(interaction: Interaction, *concepts: Concept) -> None:
-    bot = interaction.client
-    bot.spawn(bot.teacher.refit(*(concept.id for concept in concepts if concept.kind is not Kind.PERSON)))
+    interaction.client.spawn(refitted(interaction, *concepts))
+
+
+async def refitted(interaction: Interaction, *concepts: Concept) -> None:
+    await interaction.client.teacher.refit(*(concept.id for concept in concepts if concept.kind is not Kind.PERSON))
 
 
 async def look_again(interaction: Interaction, mark: Mark) -> Look:

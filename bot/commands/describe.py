@@ -10,13 +10,13 @@ from discord import app_commands
 
 from concept_store.records import GuildId, Scope, UserId
 
-from .. import views
+from .. import replies, views
 from ..answering import Answer, Look
 from ..drawing import boxed
 from ..errors import Refusal
 from ..explaining import reasons
 from ..names import clean_question
-from ..responding import answering, reply
+from ..responding import answering, reply, tell_error
 from .uploads import read_attachment, refuse_size
 
 if TYPE_CHECKING:
@@ -47,13 +47,23 @@ async def ask(interaction: Interaction, question: str, photo: discord.Attachment
 async def describe_message(interaction: Interaction, message: discord.Message) -> None:
     """Inference on what somebody posted; seen by the asker only."""
     async with answering(interaction):
-        pictures = [found for found in message.attachments if looks_like_a_picture(found)][:AT_MOST]
+        pictures = [found for found in message.attachments if looks_like_a_picture(found)]
         if not pictures:
             raise Refusal("message_without_photo")
         await interaction.response.defer(thinking=True, ephemeral=True)
-        for which, picture in enumerate(pictures, 1):
-            answer = await answered(interaction, picture, None, which if len(pictures) > 1 else 0)
-            await reply(interaction, shown(interaction, answer, private=True))
+        for which, picture in enumerate(pictures[:AT_MOST], 1):
+            await describe_one(interaction, picture, which if len(pictures) > 1 else 0)
+        if len(pictures) > AT_MOST:
+            await reply(interaction, views.said(replies.first_photos(AT_MOST, len(pictures))))
+
+
+async def describe_one(interaction: Interaction, picture: discord.Attachment, which: int) -> None:
+    """One that can't be opened doesn't keep the others from being described."""
+    try:
+        answer = await answered(interaction, picture, None, which)
+    except Refusal as error:
+        return await tell_error(interaction, error)
+    await reply(interaction, shown(interaction, answer, private=True))
 
 
 async def look_at(interaction: Interaction, photo: discord.Attachment, question: str | None, private: bool, why: bool = False) -> None:

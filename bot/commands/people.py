@@ -15,6 +15,7 @@ from concept_store.records import GuildId, UserId
 from .. import replies, views
 from ..errors import Refusal
 from ..permissions import PEOPLE_SETTING
+from ..progress import only
 from ..responding import answering, replace, reply
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ async def allow(interaction: Interaction, allowed: bool) -> None:
         if not interaction.permissions.manage_guild:
             raise Refusal("only_managers")
         if allowed and not interaction.client.people_allowed:
-            raise Refusal("people_off")
+            raise Refusal("people_off_everywhere")
         await interaction.response.defer(thinking=True, ephemeral=True)
         await interaction.client.store.set_setting(guild_of(interaction), PEOPLE_SETTING, allowed or None)
         await reply(interaction, views.said(replies.PEOPLE_ALLOWED if allowed else replies.PEOPLE_FORBIDDEN))
@@ -82,8 +83,7 @@ async def ask(interaction: Interaction, member: Member, name: str) -> None:
     """In place of an answer. Mentions the member and nobody else."""
     text = replies.consent_question(member.id, interaction.user.id, name)
     question = views.consent_question(text, UserId(member.id), interaction.user.id)
-    only = discord.AllowedMentions(users=[member], everyone=False, roles=False, replied_user=False)
-    await interaction.edit_original_response(view=question.view, allowed_mentions=only)
+    await interaction.edit_original_response(view=question.view, allowed_mentions=only(member.id))
 
 
 async def agree(interaction: Interaction, fact: str) -> None:
@@ -91,6 +91,7 @@ async def agree(interaction: Interaction, fact: str) -> None:
     member = UserId(interaction.user.id)
     await interaction.client.store.give_consent(member, UserId(int(fact)), guild_of(interaction))
     await replace(interaction, views.said(replies.consent_given(member, int(fact)), views.GREEN))
+    await interaction.followup.send(replies.teach_again(member, int(fact)), allowed_mentions=only(int(fact)))  # an edit notifies nobody
 
 
 async def decline(interaction: Interaction, fact: str) -> None:

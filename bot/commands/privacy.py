@@ -26,7 +26,7 @@ async def privacy(interaction: Interaction) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
         user = UserId(interaction.user.id)
         kept = await interaction.client.store.kept_about(user)
-        await reply(interaction, views.privacy(replies.privacy(kept), user, bool(kept.concepts or kept.vectors)))
+        await reply(interaction, views.privacy(replies.privacy(kept), user, kept.anything))
 
 
 # -- buttons

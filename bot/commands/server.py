@@ -8,7 +8,7 @@ import discord
 from discord import app_commands
 
 from .. import replies, views
-from ..answering import BALANCE_SETTING, BALANCES
+from ..answering import BALANCE_SETTING, BALANCES, NORMAL
 from ..errors import Refusal
 from ..responding import answering, reply
 from .people import guild_of
@@ -23,10 +23,14 @@ server = app_commands.Group(name="server", description="Settings of this server"
 
 
 @server.command(name="balance", description="For whoever manages this server: how sure must I be before I name somebody?")
-@app_commands.describe(balance="strict: fewer wrong names; eager: fewer missed ones")
+@app_commands.describe(balance="strict: fewer wrong names; eager: fewer missed ones; left out: how it is now")
 @app_commands.choices(balance=[app_commands.Choice(name=name, value=name) for name in BALANCES])
-async def set_balance(interaction: Interaction, balance: str) -> None:
+async def set_balance(interaction: Interaction, balance: str | None = None) -> None:
     async with answering(interaction):
+        if balance is None:
+            await interaction.response.defer(thinking=True, ephemeral=True)
+            chosen = await interaction.client.store.setting(guild_of(interaction), BALANCE_SETTING, NORMAL)
+            return await reply(interaction, views.said(replies.balance_now(chosen)))
         if not interaction.permissions.manage_guild:
             raise Refusal("only_managers")
         await interaction.response.defer(thinking=True, ephemeral=True)

@@ -54,7 +54,7 @@ async def teach(
     interaction: Interaction,
     name: str,
     kind: str,
-    photo1: discord.Attachment | None = None,
+    photo1: discord.Attachment,
     photo2: discord.Attachment | None = None,
     photo3: discord.Attachment | None = None,
     photo4: discord.Attachment | None = None,
@@ -75,7 +75,7 @@ async def teach(
 
 @teach.autocomplete("what")
 async def suggest_what(interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
-    return [app_commands.Choice(name=noun, value=noun) for noun in suggested_nouns(interaction.namespace["kind"], typed)]
+    return [app_commands.Choice(name=noun, value=noun) for noun in suggested_nouns(interaction.namespace.kind, typed)]
 
 
 async def take_lesson(
@@ -133,9 +133,7 @@ def check(name: str, kind: Kind, what: str | None, private: bool, people_allowed
 
 
 def check_uploads(sizes_bytes: Sequence[int], max_photos: int, max_bytes: int) -> None:
-    """Errors: Refusal no_photo, too_many_photos, empty_file, too_many_bytes."""
-    if not sizes_bytes:
-        raise Refusal("no_photo")
+    """Errors: Refusal too_many_photos, empty_file, too_many_bytes."""
     if len(sizes_bytes) > max_photos:
         raise Refusal("too_many_photos", photos=len(sizes_bytes), limit=max_photos)
     for which, size_bytes in enumerate(sizes_bytes, 1):

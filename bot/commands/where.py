@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import discord
 from discord import app_commands
 
+from concept_store.records import UserId
+
 from .. import replies, views
 from ..drawing import boxed
+from ..errors import Refusal
 from ..marks import Mark
+from ..permissions import visible
 from ..responding import answering, reply
 from .concepts import named, suggest_names
 from .corrections import look_again
@@ -31,6 +36,8 @@ async def where(interaction: Interaction, name: str, photo: discord.Attachment, 
         await interaction.response.defer(thinking=True, ephemeral=private)
         bot, scope = interaction.client, scope_of(interaction)
         concept = await named(interaction, name)
+        if not concept.has_head:
+            raise Refusal("not_met", name=concept.name)
         look = await bot.answerer.look(await read_attachment(bot.reader, photo, 0), scope)
         found = await bot.answerer.find(look, concept)
         certain = found is not None and found.score >= (await bot.answerer.balance(scope)).named_from
@@ -42,6 +49,9 @@ where.autocomplete("name")(suggest_names)
 
 
 async def why(interaction: Interaction, fact: str) -> None:
-    """Told to whoever presses, only."""
+    """Told to whoever presses, only; of concepts that are private to whoever asked, nothing."""
     await interaction.response.defer()
-    await reply(interaction, await explained(interaction, await look_again(interaction, Mark.unpack(fact))))
+    look = await look_again(interaction, Mark.unpack(fact))
+    asker = UserId(interaction.user.id)
+    seen = tuple(match for match in look.certain if visible(match.concept, asker, interaction.guild_id))
+    await reply(interaction, await explained(interaction, replace(look, certain=seen)))

@@ -297,9 +297,15 @@ class ConceptsContract(Contract):
         await store.save_regions((await store.photos(first.id))[0].id, seen(0, 1, 2))
         await store.save_head(await claim(store), head(0, 1))
         await store.add_correction(first.id, [seen(0, 1)], False, "digest")
+        await store.add_correction(first.id, [], True, "another", ANNA)
+        await store.give_consent(ANNA, BEN, HOME)
+        await store.give_consent(CARA, ANNA, HOME)
         kept = await store.kept_about(ANNA)
         assert (kept.concepts, kept.photos, kept.photo_bytes, kept.vectors) == (2, 3, 16, 3 + 2 + 2)
         assert (kept.oldest, kept.names) == (oldest, ("Anna", "Milo"))
+        assert (kept.corrections, kept.consents) == (1, 2)
+        await store.delete_user(ANNA)
+        assert not (await store.kept_about(ANNA)).anything
 
     async def test_kept_about_a_stranger_is_nothing(self, store: ConceptStore) -> None:
         await create(store)

@@ -76,7 +76,7 @@ class Concepts(Part):
     async def delete_user(self, user_id: UserId) -> int:
         async with self._db.write() as connection:
             await connection.execute(delete(corrections).where(corrections.c.user_id == user_id))
-            await connection.execute(delete(consents).where(or_(consents.c.subject_id == user_id, consents.c.teacher_id == user_id)))
+            await connection.execute(delete(consents).where(consents_of(user_id)))
             return await delete_concepts(connection, about(user_id))
 
     async def delete_guild(self, guild_id: GuildId) -> int:
@@ -101,6 +101,8 @@ class Concepts(Part):
             named = (await connection.execute(select(concepts.c.name, concepts.c.created_at).where(theirs))).all()
             photo_count, photo_bytes = await count_photos(connection, theirs)
             vectors = await count_vectors(connection, theirs, user_id)
+            corrected = await count(connection, corrections, corrections.c.user_id == user_id)
+            agreed = await count(connection, consents, consents_of(user_id))
         return Kept(
             concepts=len(named),
             photos=photo_count,
@@ -108,12 +110,19 @@ class Concepts(Part):
             vectors=vectors,
             oldest=min((row.created_at for row in named), default=None),
             names=tuple(sorted(row.name for row in named)),
+            corrections=corrected,
+            consents=agreed,
         )
 
 
 def about(user_id: UserId) -> ColumnElement[bool]:
     """Concepts a person owns, or is shown by."""
     return or_(concepts.c.owner_id == user_id, concepts.c.subject_id == user_id)
+
+
+def consents_of(user_id: UserId) -> ColumnElement[bool]:
+    """Given by this person, or given to them."""
+    return or_(consents.c.subject_id == user_id, consents.c.teacher_id == user_id)
 
 
 async def name_must_be_free(connection: AsyncConnection, name: str, of_it: NewConcept | Concept, but: ConceptId | None = None) -> None:
@@ -144,6 +153,10 @@ async def delete_concepts(connection: AsyncConnection, chosen: ColumnElement[boo
     deleted = (await connection.execute(delete(concepts).where(chosen))).rowcount
     await next_number(connection, "heads")
     return deleted
+
+
+async def count(connection: AsyncConnection, table: Table, chosen: ColumnElement[bool]) -> int:
+    return int(await connection.scalar(select(func.count()).select_from(table).where(chosen)) or 0)
 
 
 async def count_photos(connection: AsyncConnection, chosen: ColumnElement[bool]) -> tuple[int, int]:

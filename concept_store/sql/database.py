@@ -103,6 +103,7 @@ def make_engine(place: Place, busy_timeout_s: float, connections: int = 1) -> As
         max_overflow=0,
         pool_timeout=60,
         connect_args={"timeout": busy_timeout_s},
+        hide_parameters=True,  # errors are logged, and names and photos are none of a log's business
     )
     event.listen(engine.sync_engine, "connect", set_up)
     event.listen(engine.sync_engine, "begin", begin)

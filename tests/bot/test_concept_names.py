@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.errors import Refusal
-from bot.names import clean_name, clean_noun, clean_question, suggested_nouns
+from bot.names import clean_name, clean_noun, clean_question, mentioned, suggested_nouns
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,8 @@ from bot.names import clean_name, clean_noun, clean_question, suggested_nouns
         ("Heart ❤\ufe0f", "Heart ❤"),
         ("x" * 32, "x" * 32),
         ("Herein", "Herein"),
+        ("May", "May"),
+        ("Itzy", "Itzy"),
     ],
 )
 def test_names_are_taken(typed, name):
@@ -71,6 +73,9 @@ def test_names_are_taken(typed, name):
         ("Bis\u2028cuit", "name_lines"),
         ("🐶", "name_without_letters"),
         ("...", "name_without_letters"),
+        ("It", "name_needed"),
+        (" THE ", "name_needed"),
+        ("Ｉｔ", "name_needed"),
     ],
 )
 def test_names_are_refused(typed, code):
@@ -95,7 +100,7 @@ def test_what_is_no_noun_is_refused(typed):
 
 def test_questions_become_one_line():
     assert clean_question("  what\nis\t\u200b it? ") == "what is it?"
-    for typed, code in (("  \u200b ", "question_empty"), ("x" * 301, "question_too_long")):
+    for typed, code in (("  \u200b ", "question_empty"), ("?!", "question_empty"), ("x" * 301, "question_too_long")):
         with pytest.raises(Refusal) as caught:
             clean_question(typed)
         assert caught.value.code == code
@@ -106,3 +111,18 @@ def test_suggestions_follow_the_kind_and_what_is_typed():
     assert suggested_nouns("object", "ba")[:2] == ["bag", "backpack"]
     assert suggested_nouns("pet", "axolotl") == ["axolotl"]
     assert len(suggested_nouns(None, "")) == 25
+
+
+@pytest.mark.parametrize(
+    "question, names",
+    [
+        ("Is biscuit here?", ["Biscuit"]),
+        ("What is the dog doing?", []),  # one of them is called Dog, and a dog is meant
+        ("Is that Dog or a dog?", ["Dog"]),
+        ("May I see will it fall?", []),
+        ("Is May asleep?", ["May"]),
+        ("Where is O’Malley?", ["O'Malley"]),  # as telephones write it
+    ],
+)
+def test_a_name_is_mentioned_where_it_is_meant(question, names):
+    assert mentioned(question, ["Biscuit", "Dog", "May", "Will", "O'Malley"]) == names

@@ -140,7 +140,7 @@ async def test_a_button_on_someone_elses_question_is_refused(town, read):
     channel = town.bot.get_partial_messageable(town.channel.id)
     await channel.send(view=forget_question(concept, UserId(town.alice.id)).view)
     told = await town.bob.click(town.channel.last_message, label="Forget for good")
-    assert "This button belongs to whoever ran the command" in read(told.response) and told.ephemeral
+    assert "Only the person it asks may press this button" in read(told.response) and told.ephemeral
     assert await known(town) == ["Biscuit"]
 
 
@@ -179,6 +179,16 @@ async def test_only_its_teacher_renames_it(town, read):
     assert "was taught by" in read(told.response) and await known(town) == ["Biscuit"]
 
 
+async def test_its_own_name_is_no_new_one(town, read):
+    """Nothing is learned anew for it; another spelling is a new one."""
+    await teach(town)
+    taught = len(town.engine.taught)
+    told = await town.alice.slash(town.channel, "concepts rename", name="Biscuit", new_name=" Biscuit ")
+    assert "stays as it is" in read(told.response) and len(town.engine.taught) == taught
+    await town.alice.slash(town.channel, "concepts rename", name="Biscuit", new_name="BISCUIT")
+    assert await known(town) == ["BISCUIT"]
+
+
 async def test_names_are_suggested_as_far_as_they_are_known(town):
     await teach(town, "Biscuit", RED)
     await teach(town, "Bella", GREEN, private=True)
@@ -193,3 +203,10 @@ async def test_without_the_store_nothing_is_suggested_and_a_command_says_so(town
     assert not await town.alice.autocomplete(town.channel, "concepts show", "name", "b")
     told = await town.alice.slash(town.channel, "concepts list")
     assert "I can't reach my memory" in read(told.response)
+
+
+async def test_in_a_direct_message_the_server_is_not_said_to_be_this_one(town, read):
+    await teach(town)
+    for command, options in (("concepts list", {}), ("concepts show", {"name": "Biscuit"})):
+        there = await town.alice.user.slash(command, **options)
+        assert "everyone on the server where you taught it" in read(there.response)

@@ -94,6 +94,22 @@ async def test_a_correction_is_undone_by_who_made_it_or_the_teacher_and_by_nobod
     assert await town.store.corrections((await concept(town)).id, ENCODER) == []
 
 
+async def test_an_undone_correction_is_out_of_the_answer_at_once(town, read):
+    """The head that learned from it is fitted anew before the photo is looked at again."""
+    await teach(town)
+    fit = town.engine.fit
+
+    async def silenced_by_corrections(request):
+        reply = await fit(request)
+        return reply.model_copy(update={"head": reply.head.model_copy(update={"biases": [-9.0]})}) if request.corrections else reply
+
+    town.engine.fit = silenced_by_corrections
+    said = await describe(town)
+    told = await town.bob.click(said, label="✗ not Biscuit")
+    back = await town.bob.click(told.response, label="↩ Undo")
+    assert "Biscuit on the grass." in read(back.response) and "is taken back" in read(back.response)
+
+
 async def test_what_the_teacher_said_of_a_photo_nobody_else_changes(town, read):
     await teach(town)
     said = await describe(town)
@@ -151,6 +167,8 @@ async def test_a_server_moves_the_balance(town, read, balance, named):
     assert balance in read(told.response)
     unsure(town, 0.6)
     assert ("Biscuit on the grass." in read(await describe(town))) is named
+    now = await town.bob.slash(town.channel, "server balance")
+    assert f"I am {balance}:" in read(now.response) and now.ephemeral
 
 
 async def test_only_who_manages_the_server_moves_it(town, read):

@@ -163,6 +163,15 @@ async def test_a_damaged_photo_of_a_message_is_called_by_its_number(town, read):
     assert "Photo 2 is damaged" in read(told.followups[0])
 
 
+async def test_a_damaged_photo_keeps_none_of_the_others_back_and_more_than_four_are_said(town, read):
+    files = [("a.jpg", photo_of(RED, size=(900, 900))[:4000]), *(upload(GREEN, at) for at in range(5))]
+    message = await town.bob.send(town.channel, "look", attachments=files)
+    told = await town.alice.context_menu(town.channel, "Describe photos", message)
+    said = [read(told.response), *map(read, told.followups)]
+    assert "Photo 1 is damaged" in said[0] and all("an animal" in one for one in said[1:4])
+    assert said[4:] == ["These are the first 4 of 6 photos. Send the others to `/describe`."]
+
+
 def scope(town):
     from concept_store.records import Scope
 

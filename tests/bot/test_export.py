@@ -56,6 +56,21 @@ async def test_a_name_that_is_no_file_name_does_no_harm(town):
     assert all(name.startswith("a_______ b-") for name in files(part) if name != ABOUT)
 
 
+async def test_what_was_said_of_a_person_is_told_and_goes_though_no_vector_of_it_is_kept(town, read):
+    await teach(town, "Biscuit", RED, town.alice)
+    biscuit = await town.store.find(Scope(town.alice.id, town.guild.id), "Biscuit")
+    await town.store.add_correction(biscuit.id, (), True, "a digest", town.bob.id)
+    await town.store.give_consent(town.bob.id, town.alice.id, town.guild.id)
+    told = await town.bob.slash(town.channel, "privacy")
+    assert "What you said of answers: 1 time" in read(told.response) and "may be taught, by you or with you: 1 time" in read(told.response)
+    (part,) = [part async for part in parts(town.store, town.bob.id, 10**7)]
+    about = json.loads(files(part)[ABOUT])
+    assert (about["corrections_you_made"], about["consents_you_gave_or_were_given"]) == (1, 1)
+    await town.bob.click(told.response, label="Delete everything …")
+    await town.bob.click(told.response, label="Delete everything for good")
+    assert not (await town.store.kept_about(town.bob.id)).anything
+
+
 async def test_who_only_corrected_answers_sees_that_and_can_take_it_back(town, read):
     await teach(town, "Biscuit", RED, town.alice)
     said = await town.bob.slash(town.channel, "describe", photo=upload(RED, 9))

@@ -55,7 +55,7 @@ async def test_a_server_has_people_off_until_its_manager_allows_them(town, manag
 
 async def test_an_operator_that_has_people_off_is_not_overruled(town, manager, read):
     town.bot.people_allowed = False
-    assert "People are off" in read((await allowed_by(town, manager)).response)
+    assert "whoever runs the bot to set `engine.people = true`" in read((await allowed_by(town, manager)).response)
     assert "People are off" in read((await teach(town, town.bob, town.bob)).response)
 
 
@@ -70,9 +70,13 @@ async def test_a_member_is_asked_before_any_photo_is_looked_at(town, allowed, re
 async def test_only_the_member_agrees_and_then_the_teacher_may_teach(town, allowed, read):
     question = (await teach(town, town.alice, town.bob)).response
     wrong = await press(town, town.alice, question, "I agree")
-    assert "belongs to" in read(wrong.response)
-    await press(town, town.bob, question, "I agree")
+    assert "Only the person it asks" in read(wrong.response)
+    agreed = await press(town, town.bob, question, "I agree")
     assert "agreed" in read(question)
+    (told,) = agreed.followups  # the teacher is notified, by a message of its own
+    sent = next(entry.json for entry in reversed(town.env.http_requests) if entry.method == "POST")
+    assert "Run `/teach` again" in told.content and sent["content"] == told.content
+    assert sent["allowed_mentions"]["users"] == [town.alice.id] and not sent["allowed_mentions"]["parse"]
     assert "Bobby is ready" in read((await teach(town, town.alice, town.bob)).response)
     (concept,) = await town.store.known(Scope(town.alice.id, town.guild.id))
     assert concept.subject_id == town.bob.id and concept.owner_id == town.alice.id
@@ -101,12 +105,13 @@ async def test_withdrawing_deletes_everything_and_asks_anew(town, allowed, read)
 async def test_where_people_are_switched_off_again_nobody_is_recognised(town, allowed, manager, read):
     await teach(town, town.bob, town.bob)
     assert "Bobby" in read((await town.alice.slash(town.channel, "describe", photo=upload(RED, 77))).response)
-    await allowed_by(town, manager, allowed=False)
+    forbidden = await allowed_by(town, manager, allowed=False)
+    assert "is kept and not used" in read(forbidden.response) and len(await known(town)) == 1
     assert "Bobby" not in read((await town.alice.slash(town.channel, "describe", photo=upload(RED, 78))).response)
 
 
 async def test_a_person_is_a_member_of_a_server(town, allowed, read):
     nobody = await town.alice.slash(town.channel, "teach", name="Bobby", kind="person", **uploads(BLUE))
     assert "at `member`" in read(nobody.response)
-    alone = await town.env.create_user("dave").slash("teach", name="Me", kind="person", **uploads(BLUE))
+    alone = await town.env.create_user("dave").slash("teach", name="Dave", kind="person", **uploads(BLUE))
     assert "on a server only" in read(alone.response)

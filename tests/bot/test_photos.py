@@ -125,7 +125,6 @@ def test_big_photos_are_scaled_down_and_small_ones_are_left():
     photo = read_photo(encoded(quarters((3000, 1500)), "JPEG"), LIMITS)
     assert (photo.width, photo.height) == (1024, 512)
     assert read_photo(encoded(quarters((30, 20)), "PNG"), LIMITS).width == 30
-    assert read_photo(encoded(quarters((4000, 2)), "PNG"), LIMITS).height == 1
 
 
 # -- what isn't a photo
@@ -136,6 +135,12 @@ def test_an_empty_file_is_called_empty():
 def test_a_file_over_the_limit_is_refused_before_it_is_opened():
     error = refused(b"x" * 101, PhotoLimits(max_bytes=100))
     assert (error.code, error.facts["size_bytes"], error.facts["limit_bytes"]) == ("too_many_bytes", 101, 100)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (15, 400), (4000, 2), (20_000, 120)])
+def test_a_picture_in_which_nothing_can_be_seen_is_refused(size):
+    error = refused(encoded(Image.new("RGB", size, "red"), "PNG"))
+    assert (error.code, error.facts["width"], error.facts["height"]) == ("too_small", *size)
 
 
 def test_words_are_not_a_picture():
@@ -180,7 +185,7 @@ def test_no_bytes_make_it_fail_otherwise():
             try:
                 read_photo(bytes(hurt), LIMITS)
             except Refusal as error:
-                assert error.code in ("broken_picture", "not_a_picture", "too_many_pixels", "unsupported_format")
+                assert error.code in ("broken_picture", "not_a_picture", "too_many_pixels", "too_small", "unsupported_format")
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,20 @@ async def test_ready_is_the_last_thing_shown_whatever_was_waiting(store, kept):
     assert len(stand.interaction.edits) == 2 and stand.interaction.words == ["<@42> **Biscuit** is ready."]
 
 
+async def test_that_it_is_usable_is_shown_before_what_comes_after_it(store, kept):
+    stand = Stand(store, every_s=0.1)
+    stand.replies.open(kept, stand.interaction)
+    for progress in (Progress("seeing", 1, 4), Progress("seeing", 2, 4), Progress("usable"), Progress("usable", ahead=1)):
+        await stand.replies.progress(kept, progress)
+    for step in range(1, 20):
+        await stand.replies.progress(kept, learning(step))
+        await asyncio.sleep(0.002)
+    await stand.all_done()
+    headings = [edit.split("\n")[0] for edit in stand.interaction.edits]
+    assert headings[-2:] == ["### Biscuit is usable now", "### Learning to say Biscuit"] and "19/100" in stand.interaction.edits[-1]
+    assert len(stand.interaction.edits) <= 3
+
+
 async def test_a_training_nobody_waits_for_ends_without_a_word(store, kept):
     stand = Stand(store, every_s=0.001)
     quiet = replace(kept, announce=NOWHERE, state=State.READY)

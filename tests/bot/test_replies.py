@@ -14,7 +14,7 @@ from bot.answering import Answer, Recognised
 from bot.engine_client import EngineError, EngineUnreachable
 from bot.errors import Refusal, RefusalCode
 from bot.teaching import LOST, Progress, Stage
-from concept_store.records import Concept, ConceptId, Kept, Kind, State, UserId
+from concept_store.records import Concept, ConceptId, Kept, Kind, Match, State, UserId
 from myvlm_engine.messages import ErrorCode
 
 ANY_FACTS = {
@@ -25,6 +25,8 @@ ANY_FACTS = {
     "size_bytes": 12_000_000,
     "limit_bytes": 10_485_760,
     "pixels": 200_000_000,
+    "width": 4000,
+    "height": 2,
     "limit_pixels": 50_000_000,
     "found": "`*`",
     "name": "Biscuit",
@@ -137,13 +139,16 @@ def test_an_answer_says_who_was_recognised_how_surely_and_what_was_put_in():
         Recognised("Rex", "dog", 1.0, "substitution", learning=False),
         Recognised("Tom", "cat", 0.6, "missing", learning=False),
     )
-    text = replies.answer(Answer("Biscuit chases Milo.", "who is it?", seen))
-    assert "who is it?" in text and "Biscuit chases Milo." in text
+    text = replies.answer(Answer("Biscuit chases Milo.", None, seen))
+    assert "Biscuit chases Milo." in text
     assert "**Biscuit** recognised, 97 % sure\n" in text
     assert "**Milo** recognised, 80 % sure; the name stands in for “cat” (still learning to say it)" in text
     assert "**Rex** recognised, 99 % sure; the name stands in for “dog” (learned for another model)" in text
     assert "**Tom** recognised, 60 % sure; not mentioned" in text
-    assert "Nobody" in replies.answer(Answer("a tree", None, ()))
+    asked = replies.answer(Answer("No.", "is it asleep?", seen))
+    assert "is it asleep?" in asked and "not mentioned" not in asked  # a short answer needs no name
+    assert "Nobody and nothing" in replies.answer(Answer("a tree", None, ()))
+    assert "Nobody I'm sure of" in replies.answer(Answer("a dog", None, (), doubtful=(concept(),)))
 
 
 def test_privacy_counts_what_is_kept():
@@ -151,3 +156,25 @@ def test_privacy_counts_what_is_kept():
     text = replies.privacy(kept)
     assert all(part in text for part in ("2 concepts", "7 photos", "3.0 MB", "900 vectors", "Biscuit, Milo"))
     assert "Nothing" in replies.privacy(Kept(0, 0, 0, 0, None))
+    little = Kept(0, 0, 0, 0, None, corrections=1, consents=2)
+    assert little.anything and "answers: 1 time\n" in replies.privacy(little) and "2 times" in replies.privacy(little)
+    assert "0 " not in replies.delete_question(little) + replies.deleted(0)
+
+
+def test_what_is_read_aloud_has_no_formatting():
+    assert replies.alt_text(replies.where(concept(), Match(concept(), 0.9, (0, 0, 1, 1)), certain=True)) == "Biscuit is here, 90 % sure."
+
+
+def test_who_may_use_it_is_said_as_it_is_there():
+    assert "on this server" in replies.concept_line(concept(), 42, here=True)
+    assert "on the server where you taught it" in replies.concept_line(concept(), 42, here=False)
+    assert "only you" in replies.concept_line(concept(private=True), 42, here=False)
+
+
+def test_while_it_drafts_no_bar_stands_still():
+    assert "drafting" in replies.bar(0, 60) and "1/60" in replies.bar(1, 60)
+
+
+def test_a_word_that_the_teacher_did_not_choose_is_not_held_against_them():
+    guessed = replies.progress(concept(class_noun="thing"), Progress("learning", 3, 60, noun_seen=False))
+    assert "I can't tell what it is" in guessed and "`what`" in guessed

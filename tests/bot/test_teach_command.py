@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from bot_fakes import BLUE, GREEN, RED, photo_of, test_settings, upload, uploads
+from bot_fakes import BLUE, GREEN, RED, photo_of, refusal_of, test_settings, upload, uploads
 
 from bot.errors import Refusal
 from concept_store.records import Scope, State
@@ -134,7 +134,6 @@ async def nothing_kept(town):
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"photo1": None}, "There is no photo yet"),
         ({"photo1": ("a.jpg", b"hello, I am a text file")}, "Photo 1 isn't a picture"),
         ({"photo2": ("a.jpg", b"hello, I am a text file")}, "Photo 2 isn't a picture"),
         ({"photo1": ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>")}, "an SVG drawing"),
@@ -151,7 +150,7 @@ async def nothing_kept(town):
         ({"name": "Bis\u200bcuit"}, "invisible"),
         ({"name": "🐶"}, "at least one letter"),
         ({"what": "dog!!"}, "isn't a word for a kind of thing"),
-        ({"kind": "person"}, "People are off on this server"),
+        ({"kind": "person"}, "People are off here"),
     ],
 )
 async def test_bad_input_gets_its_sentence_and_keeps_nothing(town, read, options, words):
@@ -327,9 +326,37 @@ async def test_two_at_once_are_both_learned(town, read):
     assert "Red is ready" in read(first.response) and "Blue is ready" in read(second.response)
 
 
+async def test_where_only_other_photos_help_it_is_offered_to_forget_these(town, read):
+    """Trying again would end the same way, and the name is taken until then."""
+    town.engine.refuse["fit"] = refusal_of("no_face")
+    failed = await teach(town)
+    assert "Run `/concepts forget`, then `/teach` again" in read(failed.response) and "Try again" not in str(failed.response.components)
+    shown = await town.alice.slash(town.channel, "concepts show", name="Biscuit")
+    assert "Try again" not in str(shown.response.components)
+    asked = await town.alice.click(failed.response, label="Forget …")
+    await town.alice.click(asked.response, label="Forget for good")
+    town.engine.refuse.clear()
+    assert "Biscuit is ready" in read((await teach(town)).response)
+
+
 async def test_suggestions_for_what(town):
     choices = await town.alice.autocomplete(town.channel, "teach", "what", "d", kind="pet")
     assert choices[0]["name"] == "dog"
+    before_the_kind = await town.alice.autocomplete(town.channel, "teach", "what", "mu")
+    assert before_the_kind[0]["name"] == "mug"
+
+
+async def test_a_name_that_is_taken_is_no_error_of_the_bot(town, read, capsys):
+    await teach(town)
+    capsys.readouterr()
+    assert "That name is taken" in read((await teach(town, "biscuit", town.bob)).response)
+    logged = capsys.readouterr().out
+    assert "refused" in logged and "Traceback" not in logged
+
+
+async def test_discord_itself_asks_for_the_first_photo(bot):
+    options = bot.tree.get_command("teach").to_dict(bot.tree)["options"]
+    assert [option["name"] for option in options if option["required"]] == ["name", "kind", "photo1"]
 
 
 def test_settings_reach_the_reader():

@@ -36,6 +36,14 @@ async def test_where_says_that_it_is_not_there_or_not_known(town, read):
     assert "I don't know anyone or anything called `Milo`" in read(unknown.response)
 
 
+async def test_one_that_was_not_seen_yet_is_not_said_to_be_absent(town, read):
+    town.engine.down = True
+    await teach(town)
+    town.engine.down = False
+    told = await town.bob.slash(town.channel, "where", name="Biscuit", photo=upload(RED, 9))
+    assert "I haven't met **Biscuit** yet" in read(told.response)
+
+
 async def test_a_doubtful_place_and_one_without_a_place_are_said_so(town):
     await teach(town)
     concept = await town.store.find(Scope(town.alice.id, town.guild.id), "Biscuit")
@@ -52,6 +60,15 @@ async def test_why_shows_the_frame_the_score_and_the_taught_photo_to_who_asks(to
     assert "🟥 **Biscuit**, 9" in read(reason) and re.search(r"most like photo [1-4] of the 4", read(reason))
     at_once = await town.bob.slash(town.channel, "describe", photo=upload(RED, 2), why=True)
     assert re.search(r"most like photo [1-4] of the 4", read(at_once.followups[0]))
+
+
+async def test_why_shows_nobody_the_taught_photos_of_somebody_elses_private_concept(town, read):
+    await teach(town, private=True)
+    said = await town.alice.slash(town.channel, "describe", photo=upload(RED, 2))
+    (theirs,) = (await town.bob.click(said.response, label="Why?")).followups
+    assert "I recognised nobody here" in read(theirs) and not theirs.attachments
+    (mine,) = (await town.alice.click(said.response, label="Why?")).followups
+    assert "**Biscuit**" in read(mine)
 
 
 async def test_why_of_nobody_and_of_what_a_member_said_has_its_sentence(town, read):

@@ -134,6 +134,8 @@ def test_doctor_goes_on_after_wrong_settings(tmp_path):
     ("settings", "look", "says"),
     [
         (Settings(engine=EngineSettings(url="http://127.0.0.1:9")), doctor._engine, "no answer from http://127.0.0.1:9"),
+        (Settings(engine=EngineSettings(vlm="pokcet")), doctor._model, "there is no pokcet"),
+        (Settings(engine=EngineSettings(vlm="llava-1.5-13b@4bit")), doctor._model, "llava-1.5-13b isn't installed"),
         (Settings(store=StoreSettings(url="oracle://x")), doctor._store, "No concept store for 'oracle'"),
         (Settings(discord=DiscordSettings(token="x", api_base="http://127.0.0.1:9")), doctor._discord, "can't be reached"),
     ],

@@ -61,6 +61,9 @@ def test_the_file_named_in_the_environment_is_found(tmp_path, monkeypatch):
         ('[engine]\nport = "many"\n', "engine.port: Input should be a valid integer"),
         ("[engine]\nport = 70000\n", "engine.port: Input should be less than or equal to 65535"),
         ("[engine\n", "isn't valid TOML"),
+        ("engine = 3\n", "engine is a section, not a setting. Write [engine]"),
+        ('[engine]\nurl = "gpubox:8765"\n', "engine.url can't be 'gpubox:8765'. It is: An engine that runs elsewhere, as http://host:port"),
+        ('[engine]\ndevice = "gpu"\n', "engine.device can't be 'gpu'. It is: auto, cpu, cuda"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path, text, says):

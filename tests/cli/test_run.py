@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from aiohttp import web
 from support.processes import MYVLM, page_address, process
 
 pytestmark = pytest.mark.slow
@@ -42,3 +45,25 @@ async def test_a_taken_port_is_said_in_a_sentence(tmp_path: Path) -> None:
             assert await program.running.wait() == 2
             assert "Choose another playground.port." in program.said()
             assert "Traceback" not in program.said()
+
+
+async def test_a_wrong_address_of_discord_is_said_in_a_sentence(tmp_path: Path) -> None:
+    """Something answers there that isn't Discord."""
+    async with serving(web.Application()) as url:
+        environ = {"DISCORD_TOKEN": "x", "MYVLM_DISCORD__API_BASE": url, "MYVLM_ENGINE__URL": "http://127.0.0.1:9"}
+        async with process([*MYVLM, "run"], environ, tmp_path, "run") as program:
+            assert program.running is not None
+            assert await program.running.wait() == 2
+            assert f"Discord at {url} answers 404. Check discord.api_base" in program.said()
+            assert "Traceback" not in program.said()
+
+
+@asynccontextmanager
+async def serving(app: web.Application) -> AsyncIterator[str]:
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()

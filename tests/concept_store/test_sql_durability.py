@@ -96,11 +96,17 @@ async def test_a_full_disk_says_so_and_keeps_what_was_there(url: str):
     async with store._db.write() as connection:  # a disk that is full, as far as SQLite is concerned
         pages = await connection.scalar(text("PRAGMA page_count"))
         await connection.execute(text(f"PRAGMA max_page_count = {pages}"))
-    with pytest.raises(StoreUnavailable, match="full"):
+    with pytest.raises(StoreUnavailable, match="full") as raised:
         for number in range(50):
             await create(store, f"concept {number}", photos=10)
+    assert "[parameters:" not in said_by(raised.value), "errors are logged; names and photos are not"
     assert await store.concept(made.id) == made
     await store.close()
+
+
+def said_by(error: BaseException) -> str:
+    """And by what caused it, as a traceback shows it."""
+    return str(error) + (said_by(error.__cause__) if error.__cause__ else "")
 
 
 @pytest.mark.parametrize("memory", [True, False])
