@@ -3,6 +3,7 @@
 Knows the layout and no set by name; opens no picture.
 
     DIR/concepts/<name>/*.jpg              a subject's photos (and captions.json: {"photo.jpg": ["<name> sleeps.", ...]}, optional)
+    DIR/concepts/<name>/taught/*.jpg       photos that teach, optional; those beside the folder are then all held
     DIR/concepts.json                      {"<name>": {"kind": "person|pet|object", "class": "dog"}}, optional
     DIR/negatives/<name>/*.jpg             photos that look like one subject and aren't, optional
     DIR/negatives/*.jpg, DIR/random/*.jpg  photos with none of the subjects, optional
@@ -24,6 +25,7 @@ from .messages import Kind
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 HELD_SPLITS = ("dev", "val", "validation", "test")  # rows of these are measured where there are any
 NAME_MARK = "<name>"  # stands for the subject in captions.json
+TAUGHT = "taught"  # the folder in a subject's
 MANY_PHOTOS, SHOTS, FEW_SHOTS = 5, 4, 3  # four photos teach where a subject has five or more, else three
 
 
@@ -40,6 +42,7 @@ class Subject:
     class_noun: str | None  # None: nobody said; the engine's own hint is asked
     photos: tuple[Path, ...]
     captions: dict[str, tuple[str, ...]] = field(default_factory=dict)  # photo's file name -> captions with NAME_MARK
+    teaching: tuple[Path, ...] = ()  # set aside to teach; none: some of `photos` teach
 
 
 @dataclass(frozen=True)
@@ -93,13 +96,20 @@ def kinds_in(folder: Path) -> set[Kind]:
 def split(subject: Subject, shots: int | None, seed: int) -> Split:
     """Taught and held photos; with one seed the same on every machine. At least one photo is held.
     Errors: CantMeasure when there aren't enough."""
+    if subject.teaching:
+        return Split(subject, _shuffled(subject.teaching, subject, seed)[: shots or SHOTS], subject.photos)
     wanted = shots or (SHOTS if len(subject.photos) >= MANY_PHOTOS else FEW_SHOTS)
     if len(subject.photos) < 2:
         raise CantMeasure(f"concepts/{subject.name} has {len(subject.photos)} photo: one to teach and one to describe are needed.")
     taught = min(wanted, len(subject.photos) - 1)
-    order = list(subject.photos)
+    order = _shuffled(subject.photos, subject, seed)
+    return Split(subject, order[:taught], order[taught:])
+
+
+def _shuffled(photos: Sequence[Path], subject: Subject, seed: int) -> tuple[Path, ...]:
+    order = list(photos)
     random.Random(f"{seed}/{subject.name}").shuffle(order)
-    return Split(subject, tuple(order[:taught]), tuple(order[taught:]))
+    return tuple(order)
 
 
 def captioned_photos(folder: Path, limit: int | None = None) -> list[CaptionedPhoto]:
@@ -129,7 +139,8 @@ def _subject(folder: Path, facts: dict[str, str]) -> Subject:
     if kind not in ("pet", "person", "object"):
         raise CantMeasure(f"concepts.json: {folder.name} is of kind {kind!r}. Known: pet, person, object.")
     captions = {photo: tuple(texts) for photo, texts in _facts(folder / "captions.json").items()}
-    return Subject(folder.name, cast(Literal["pet", "person", "object"], kind), facts.get("class"), pictures(folder), captions)
+    known = cast(Literal["pet", "person", "object"], kind)
+    return Subject(folder.name, known, facts.get("class"), pictures(folder), captions, pictures(folder / TAUGHT))
 
 
 def _facts(path: Path) -> dict[str, Any]:

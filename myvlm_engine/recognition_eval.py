@@ -129,7 +129,7 @@ def neighbours(taught: Sequence[Sight], others: Mapping[str, Look]) -> list[str]
 
 
 def all_photos(found: PhotoSet) -> list[Path]:
-    groups = [*(s.photos for s in found.subjects), *found.lookalikes.values(), found.others]
+    groups = [*(photos for s in found.subjects for photos in (s.photos, s.teaching)), *found.lookalikes.values(), found.others]
     return [path for group in groups for path in group]
 
 

@@ -1,13 +1,15 @@
 """Small things in clutter, made from photos whose truth is known: every photo of a subject is cut out and put, small, into another place.
 
 `python -m myvlm_engine.recognition.clutter SUBJECTS BACKGROUNDS OUT` writes a folder that `myvlm eval concepts` reads, and truth.json.
-Each photo of a subject is used once, so that what is taught and what is looked at never share a cut-out. Knows no encoder and no head.
+Each photo of a subject is used once, so that what is taught and what is looked at never share a cut-out. With `--taught 4` four photos of
+each subject stay as they are and teach, as members teach with photos that show it well. Knows no encoder and no head.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ..photo_sets import Subject, read_photo_set
+from ..photo_sets import TAUGHT, Subject, read_photo_set
 from .negatives import photos_in, read_photo
 from .windows import Box
 
@@ -49,11 +51,13 @@ class Composite:
     hidden: float  # share of the box behind something else
 
 
-def make_clutter(subjects: Path, backgrounds: Sequence[Path], out: Path, seed: int = 0) -> list[Composite]:
-    """Writes OUT/concepts/<name>/*.jpg, OUT/negatives/*.jpg (the same places without a subject) and OUT/truth.json.
+def make_clutter(subjects: Path, backgrounds: Sequence[Path], out: Path, seed: int = 0, taught: int = 0) -> list[Composite]:
+    """Writes OUT/concepts/<name>/*.jpg, OUT/negatives/*.jpg (the same places without a subject) and OUT/truth.json. `taught` photos of each
+    subject, but never all, are drawn with the seed and copied as they are to OUT/concepts/<name>/taught.
     Errors: CantMeasure where `subjects` is no folder of subjects; ValueError where there are fewer backgrounds than photos."""
     found = read_photo_set(subjects).subjects
-    photos = [(subject, path) for subject in found for path in subject.photos]
+    teaching = {path for subject in found for path in _set_aside(subject, taught, out, seed)}
+    photos = [(subject, path) for subject in found for path in subject.photos if path not in teaching]
     if len(backgrounds) < len(photos):
         raise ValueError(f"{len(photos)} photos need as many backgrounds; there are {len(backgrounds)}.")
     chance = np.random.default_rng(seed)
@@ -63,6 +67,15 @@ def make_clutter(subjects: Path, backgrounds: Sequence[Path], out: Path, seed: i
     (out / "concepts.json").write_text(json.dumps(facts, indent=1))
     (out / "truth.json").write_text(json.dumps([asdict(c) for c in made], indent=1))
     return made
+
+
+def _set_aside(subject: Subject, count: int, out: Path, seed: int) -> list[Path]:
+    chosen = random.Random(f"{seed}/{subject.name}").sample(subject.photos, min(count, len(subject.photos) - 1))
+    for path in chosen:
+        folder = out / "concepts" / subject.name / TAUGHT
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / path.name)
+    return chosen
 
 
 def _write(subject: Subject, path: Path, background: Path, out: Path, chance: np.random.Generator) -> Composite:
@@ -193,8 +206,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("backgrounds", type=Path, help="a folder of photos of places")
     parser.add_argument("out", type=Path)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--taught", type=int, default=0, help="photos of each subject that stay as they are and teach")
     given = parser.parse_args(arguments)
-    made = make_clutter(given.subjects, photos_in([given.backgrounds], every=True), given.out, given.seed)
+    made = make_clutter(given.subjects, photos_in([given.backgrounds], every=True), given.out, given.seed, given.taught)
     print(f"{given.out}: {len(made)} photos of {len({c.subject for c in made})} subjects, {sum(c.hidden > 0 for c in made)} half hidden")
 
 

@@ -55,6 +55,17 @@ def test_four_photos_teach_where_there_are_five_else_three_and_a_seed_decides_wh
         assert sorted(parts.taught + parts.held) == sorted(rex.photos)
 
 
+def test_photos_set_aside_to_teach_teach_and_all_others_are_held(folder):
+    for number in range(6):
+        put(folder / f"concepts/rex/taught/t{number}.jpg")
+    mug, rex = read_photo_set(folder).subjects
+    assert not mug.teaching
+    assert [len(split(rex, shots, 0).taught) for shots in (None, 2, 9)] == [4, 2, 6]
+    assert set(split(rex, 2, 0).taught) < set(rex.teaching)
+    assert len({split(rex, 2, seed).taught for seed in range(10)}) > 1
+    assert split(rex, None, 0).held == rex.photos
+
+
 def test_captions_and_questions_of_a_held_split_are_preferred(tmp_path):
     for name in "abc":
         put(tmp_path / f"images/{name}.jpg")

@@ -54,6 +54,19 @@ def test_the_set_is_read_by_the_evaluation_and_each_photo_and_place_is_used_once
     assert json.loads((out / "truth.json").read_text())[0]["box"] == list(composites[0].box)
 
 
+def test_photos_that_teach_stay_as_they_are_and_are_never_cut_out(tmp_path, made):
+    composites = make_clutter(tmp_path / "subjects", sorted(tmp_path.glob("place*.png")), tmp_path / "taught", taught=3)
+    found = read_photo_set(tmp_path / "taught")
+    assert [(len(s.teaching), len(s.photos)) for s in found.subjects] == [(3, 1), (3, 1)]
+    for subject in found.subjects:
+        assert {path.stem for path in subject.teaching}.isdisjoint(path.stem for path in subject.photos)
+        for path in subject.teaching:
+            assert path.read_bytes() == (tmp_path / "subjects/concepts" / subject.name / path.name).read_bytes()
+    assert len(composites) == 2
+    everything = make_clutter(tmp_path / "subjects", sorted(tmp_path.glob("place*.png")), tmp_path / "more", taught=9)
+    assert len(everything) == 2  # one of each is always left to look at
+
+
 def test_the_subject_is_small_and_where_the_truth_says(made):
     out, composites = made
     for c in composites:
