@@ -61,6 +61,7 @@ PRESSED: dict[str, Press] = {
     "export": privacy.export,
     "ask-delete": privacy.ask_to_delete,
     "delete": privacy.delete_everything,
+    "forget-server": server.forget_everything,
     "keep-all": privacy.keep_everything,
 }
 

@@ -173,6 +173,9 @@ def eval_concepts(
 
     false_name_photos: the share of all evaluated photos, negatives included, with at least one wrong name.
 
+    asked: the share of subjects' photos whose own head isn't sure, so that it is asked about; asked_wrong: the share of all photos with
+    such a question about somebody who isn't in it.
+
     name_recall: the share of subjects' photos whose caption says the name; the name is never in the prompt.
 
     name_recall_recognised: the same over the photos whose own head fired.

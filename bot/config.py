@@ -73,7 +73,7 @@ class StoreSettings(Section):
 class PhotoSettings(Section):
     max_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, description="The largest upload that is opened, in bytes")
     max_pixels: int = Field(default=50_000_000, ge=10_000, description="The largest picture that is decoded, width times height")
-    max_photos: int = Field(default=10, ge=1, le=10, description="Photos in one /teach")
+    max_photos: int = Field(default=10, ge=1, le=10, description="Photos of one concept")
     side_px: int = Field(default=1024, ge=256, le=4096, description="The longer side a kept photo is scaled down to, in pixels")
 
 

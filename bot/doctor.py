@@ -1,19 +1,26 @@
-"""`myvlm doctor`: looks at everything the bot needs, and says what to do about what is missing. Changes nothing."""
+"""`myvlm doctor`: looks at everything the bot needs, and says what to do about what is missing.
+
+Changes nothing, but for a store of an older version, which is brought to today's.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import os
 import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 import httpx
 from rich.console import Console
 from rich.table import Table
+
+from concept_store.store import file_to_be_made, open_store
 
 from .config import ConfigError, Settings, load_settings
 from .models import FACES, faces_here, known_models
@@ -43,7 +50,7 @@ def examine(config: Path | None) -> list[Check]:
         return [*checks, Check("settings", "missing", str(error), "Compare your file with config.example.toml.")]
     checks.append(Check("settings", "fine", "no mistakes"))
     libraries: list[Callable[[Settings], Check]] = [_bot_libraries, _page_libraries, _engine_libraries]
-    looks = [*libraries, _model, _people, _engine, _store, _discord]
+    looks = [*libraries, _model, _encoder, _people, _engine, _store, _discord]
     return [*checks, *(look(settings) for look in looks)]
 
 
@@ -109,6 +116,25 @@ def _model(settings: Settings) -> Check:
     return Check("model", "fine", vlm)
 
 
+def _encoder(settings: Settings) -> Check:
+    """As the engine looks for it (`load_encoder`), without loading anything."""
+    name = settings.engine.encoder
+    family, _, clip = name.partition(":")
+    if settings.engine.url:
+        return Check("encoder", "fine", f"{name}: the engine looks after it")
+    offered = {point.name for point in importlib.metadata.entry_points(group="myvlm_engine.encoders")}
+    if name == "embedded" or family in offered - {"clip"}:
+        return Check("encoder", "fine", name)
+    if family != "clip":
+        known = ", ".join(sorted({"embedded", "clip", *offered}))
+        return Check("encoder", "missing", f"pets and things can't be seen by {name}", f"Choose one of {known} at engine.encoder.")
+    if clip and not all(clip.partition("/")):
+        return Check("encoder", "missing", f"{name} names no weights", "Write clip:MODEL/WEIGHTS at engine.encoder, or clip alone.")
+    if find_spec("open_clip") is None:
+        return Check("encoder", "missing", "open_clip isn't installed", "pip install 'myvlm-bot[engine]'")
+    return Check("encoder", "fine", f"{name}: its weights are looked for when the engine starts")
+
+
 def _people(settings: Settings) -> Check:
     if not settings.engine.people:
         return Check("people", "fine", "off: nobody's face is looked at")
@@ -134,16 +160,25 @@ def _engine(settings: Settings) -> Check:
 
 def _store(settings: Settings) -> Check:
     try:
+        if file := file_to_be_made(settings.store.url):
+            return _no_store_yet(file)
         facts = asyncio.run(store_facts(settings.store.url))
     except Exception as error:  # whatever a database says, the person needs it in one line
         return Check("store", "missing", str(error), "Correct store.url, or let the bot write there.")
     return Check("store", "fine", f"{facts['store']}, {facts['waiting to be learned']} waiting to be learned")
 
 
-async def store_facts(url: str) -> dict[str, str | int]:
-    """Opens the store (which makes it, where there is none) and asks it. Errors: ValueError, StoreError."""
-    from concept_store.store import open_store
+def _no_store_yet(file: Path) -> Check:
+    there = next(folder for folder in file.parents if folder.exists())
+    if there.is_dir() and os.access(there, os.W_OK):
+        return Check("store", "fine", f"none yet; the bot makes {file} when it starts")
+    return Check("store", "missing", f"none yet, and {file} can't be made", "Correct store.url, or let the bot write there.")
 
+
+async def store_facts(url: str) -> dict[str, str | int]:
+    """Asks the store; one that isn't there yet isn't made. Errors: ValueError, StoreError."""
+    if file_to_be_made(url):
+        return {"store": url, "answers": "no: there is none yet; the bot makes it when it starts"}
     opened = await open_store(url)
     try:
         healthy = await opened.healthy()

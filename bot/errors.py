@@ -15,6 +15,8 @@ RefusalCode = Literal[
     "download_failed",  # facts: which
     "same_photo",  # facts: photos
     "too_many_photos",  # facts: photos, limit
+    "too_many_added",  # facts: name, kept, limit, room
+    "known_photos",  # facts: photos
     "name_empty",
     "name_too_long",  # facts: length, limit
     "name_pings",
@@ -23,6 +25,7 @@ RefusalCode = Literal[
     "name_invisible",
     "name_lines",
     "name_without_letters",
+    "name_yours",  # facts: name
     "name_needed",  # facts: name; a word that every sentence needs
     "noun_not_a_word",  # facts: found
     "question_empty",
@@ -32,6 +35,7 @@ RefusalCode = Literal[
     "people_off_here",
     "people_need_server",
     "member_missing",
+    "member_not_meant",
     "only_managers",
     "not_yours",  # facts: name, teacher_id
     "not_your_button",

@@ -73,7 +73,11 @@ class ProgressReplies:
         self._announcing: set[ConceptId] = set()
 
     def open(self, concept: Concept, interaction: discord.Interaction[Any], note: str = "") -> None:
+        """How it goes is shown there from now on; an earlier reply that is still shown says so."""
+        earlier = self._replies.get(concept.id)
         self._replies[concept.id] = Reply(concept, interaction, note)
+        if earlier:
+            self._spawn(self._show_last(earlier, earlier.concept, Progress("elsewhere")))
 
     # -- the trainer's listener
     async def progress(self, concept: Concept, progress: Progress) -> None:
@@ -113,6 +117,9 @@ class ProgressReplies:
 
     def learning_of(self, owner_id: int) -> list[ConceptId]:
         return [concept_id for concept_id, reply in self._replies.items() if reply.concept.owner_id == owner_id]
+
+    def learning_in(self, guild_id: int) -> list[ConceptId]:
+        return [concept_id for concept_id, reply in self._replies.items() if reply.concept.guild_id == guild_id]
 
     def learning_with(self, subject_id: int) -> list[ConceptId]:
         """Those that show this member."""

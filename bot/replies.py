@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import get_args
 
-from concept_store.errors import NameTaken, NotFound, StoreError, TooManyConcepts
+from concept_store.errors import NameTaken, NotFound, StoreError, TooManyConcepts, TooManyPhotos
 from concept_store.records import Concept, Kept, Kind, Match, State
 from myvlm_engine.messages import ErrorCode
 
@@ -60,6 +60,17 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
         "places and light. If you have just one, send it once."
     ),
     "too_many_photos": lambda f: f"{f['photos']} photos are too many here: I take up to {f['limit']}. Choose the clearest ones.",
+    "too_many_added": lambda f: (
+        f"**{f['name']}** has {photos(f['kept'])} of the {f['limit']} I keep of one, so {f['room']} more "  # type: ignore[arg-type]
+        f"{'fits' if f['room'] == 1 else 'fit'}. Choose the clearest and send no more than that."
+        if f["room"]
+        else f"**{f['name']}** has {photos(f['kept'])}, and I keep up to {f['limit']} of one, so no more fit. "  # type: ignore[arg-type]
+        "If clearer ones should take their place, run `/concepts forget` and teach it again with those."
+    ),
+    "known_photos": lambda f: (
+        f"{'That photo is' if f['photos'] == 1 else 'All of these photos are'} known to me already, so nothing was changed. Send others: "
+        "other sides, places and light."
+    ),
     "name_empty": lambda f: "The name is empty. Give it the name you want me to say, such as `Biscuit`.",
     "name_too_long": lambda f: f"That name has {f['length']} characters; up to {f['limit']} fit. Choose a shorter one.",
     "name_pings": lambda f: "That name would ping somebody. Choose one without `@`, such as `Biscuit`.",
@@ -70,6 +81,9 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
     ),
     "name_lines": lambda f: "A name is a single line of visible characters. Type it again without line breaks.",
     "name_without_letters": lambda f: "A name needs at least one letter or digit, so that I can say it. Add one.",
+    "name_yours": lambda f: (
+        f"That name is taken: you have taught me **{f['name']}** already. Run `/concepts add` to give it more photos, or choose another name."
+    ),
     "name_needed": lambda f: (
         f"I need the word {code(f['name'])} in every other sentence, so as a name it would be misunderstood. Choose another one, such as `Biscuit`."
     ),
@@ -87,6 +101,9 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
     ),
     "people_need_server": lambda f: "I learn people on a server only, where they can agree to it themselves. Run the command there.",
     "member_missing": lambda f: "Whose face is it? Choose the member at `member`; I ask them before I look at any photo.",
+    "member_not_meant": lambda f: (
+        "`member` is for people only: whose face it is. Leave it out for a pet or a thing, or choose `person` at `kind`."
+    ),
     "only_managers": lambda f: "Only whoever manages this server can change that. Ask somebody with the permission **Manage Server**.",
     "not_yours": lambda f: f"**{f['name']}** was taught by <@{f['teacher_id']}>. Ask them to change it; I do that for its teacher only.",
     "not_your_button": lambda f: "Only the person it asks may press this button. Run the command yourself to get one of your own.",
@@ -184,6 +201,8 @@ def store_sentence(error: StoreError) -> str:
             return "That name is taken: something here, or another one of yours, is called so already. Choose another name, or `/concepts forget` it first."
         case TooManyConcepts():
             return "You have taught me as much as I may keep for one person. Make room with `/concepts forget`, then teach again."
+        case TooManyPhotos():
+            return "Photos were added to it meanwhile, and so many don't fit any more. `/concepts show` shows how many it has; send fewer."
         case NotFound():
             return REFUSALS["gone"]({})
     return STORE_DOWN
@@ -215,6 +234,8 @@ def progress(concept: Concept, at: Progress) -> str:
             said = f"\n> {quoted(at.sample)}" if at.sample else ""
             doubt = "" if at.noun_seen else f"\n{unseen(noun)}"
             return f"### Learning to say {name}\n{bar(at.step, at.of)}{said}\n-# Usable already: `/describe` puts the name in place of “{noun}”.{doubt}"
+        case "elsewhere":
+            return f"### {name} is learned anew\n↪️ How far it is stands under a newer answer of mine."
         case "asking":
             return (
                 f"### Which face is {name}?\n🙋 There are several in a photo, and nothing tells me whose is meant. I have asked whoever "
@@ -294,10 +315,15 @@ def face_left_open(concept: Concept) -> str:
 def advice(given: int, distinct: Sequence[Photo]) -> str:
     """Small print under an accepted /teach, empty when there is nothing to say."""
     if len(distinct) == 1:
-        return "-# One photo is little to go by: 3–5 different ones (other sides, places, light) work much better."
+        return "-# One photo is little to go by: 3–5 different ones (other sides, places, light) work much better; `/concepts add` takes them."
     if given > len(distinct):
         return f"-# {given - len(distinct)} of {given} photos were copies, so I learn from {len(distinct)}."
     return ""
+
+
+def added(given: int, new: int) -> str:
+    """Small print under an accepted /concepts add, empty when there is nothing to say."""
+    return f"-# {given - new} of {given} photos I had already or twice, so I add {new}." if given > new else ""
 
 
 def bar(step: int, of: int) -> str:
@@ -554,6 +580,36 @@ def deleted(concepts: int) -> str:
 
 
 NOTHING_DELETED = "Nothing was deleted."
+
+
+# -- what was taught on a server
+def forget_server_question(kept: Kept) -> str:
+    return "\n".join(
+        [
+            "### Forget everything of this server?",
+            *(_kept_here(kept) or ["Nothing was taught here."]),
+            "Its settings (`/server balance`, `/people allow`) go back to how they were at first.",
+            "All of it goes for good, for every member. This can't be undone.",
+        ]
+    )
+
+
+def _kept_here(kept: Kept) -> list[str]:
+    lines = []
+    if kept.concepts:
+        lines.append(f"{counted(kept.concepts, 'concept')}, with those that members keep to themselves")
+        lines.append(f"{photos(kept.photos)} ({megabytes(kept.photo_bytes)})")
+    if kept.vectors:
+        lines.append(f"{counted(kept.vectors, 'vector')} computed from photos")
+    if kept.corrections:
+        lines.append(f"What members said of answers: {counted(kept.corrections, 'time')}")
+    if kept.consents:
+        lines.append(f"Agreed that a face may be taught: {counted(kept.consents, 'time')}")
+    return lines
+
+
+def server_forgotten(concepts: int) -> str:
+    return f"Everything that was taught on this server is deleted ({counted(concepts, 'concept')}), and its settings are as at first."
 
 
 # -- small words

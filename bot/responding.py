@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import discord
 import structlog
 
-from concept_store.errors import NameTaken, NotFound, TooManyConcepts
+from concept_store.errors import NameTaken, NotFound, TooManyConcepts, TooManyPhotos
 
 from . import replies
 from .engine_client import EngineError, EngineUnreachable
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .views import Message
 
 log = structlog.get_logger("myvlm.bot")
-EXPECTED = (Refusal, EngineUnreachable, NameTaken, NotFound, TooManyConcepts)  # a person's or a moment's: no line in the error log
+# a person's or a moment's: no line in the error log
+EXPECTED = (Refusal, EngineUnreachable, NameTaken, NotFound, TooManyConcepts, TooManyPhotos)
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ def sight_of(regions: Regions) -> messages.Sight:
 
 def head_of(head: messages.Head) -> Head:
     vectors = messages.unpack(head.vectors, "float32").reshape(-1, head.width)
-    return Head(head.encoder, vectors, np.asarray(head.biases, dtype=np.float32), head.slope, head.offset)
+    return Head(head.encoder, vectors, np.asarray(head.biases, dtype=np.float32), head.slope, head.offset, head.doubtful_at)
 
 
 def encoder_for(kind: Kind, encoders: list[str]) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import structlog
 
 from concept_store.errors import LeaseLost, NotFound, StoreError
-from concept_store.records import Announce, Claim, Concept, ConceptId, Embedding, GuildId, Kind, Photo, Regions, Scope
+from concept_store.records import Announce, Claim, Concept, ConceptId, Embedding, GuildId, Kind, Photo, Regions, Scope, State
 from concept_store.store import ConceptStore
 from myvlm_engine.messages import FACES, FitRequest, HealthReply, Sight, TaughtPhoto, TeachEvent, TeachRequest
 
@@ -28,7 +28,7 @@ from .sights import encoder_for, head_of, regions_of, sight_of
 log = structlog.get_logger("myvlm.teaching")
 
 Result = TypeVar("Result")
-Stage = Literal["queued", "seeing", "usable", "learning", "waiting", "asking", "ready", "failed"]
+Stage = Literal["queued", "seeing", "usable", "learning", "waiting", "asking", "elsewhere", "ready", "failed"]
 PASSING = ("busy", "not_ready", "other_encoder", "other_vlm")  # codes that go away by waiting or by asking again
 LOST = "lost"  # tried as often as is allowed, and broken off each time
 HARD_NEGATIVES = 8  # neighbours whose photos a new head learns not to fire on
@@ -251,11 +251,11 @@ class Teacher:
     async def _tell_learned(self, concept_id: ConceptId, learned_name: str) -> None:
         """The claim has ended: however long Discord takes, no lease can run out over it."""
         concept = await self.store.concept(concept_id)
-        if concept.name == learned_name:
-            await self.listener.finished(concept)
-        else:  # renamed while it learned
+        if concept.name != learned_name:  # renamed while it learned
             await self.store.retry(concept.id)
             self._spawn(self.wake())
+        elif concept.state is State.READY:  # and not queued again in this moment, with more photos
+            await self.listener.finished(concept)
 
     async def _see(self, concept: Concept, photos: Sequence[Photo]) -> tuple[Concept, list[Regions]]:
         """Region vectors of every photo, from the store where this encoder has seen them all, and a noun if none was given."""
@@ -286,13 +286,15 @@ class Teacher:
         return kept
 
     async def _fit(self, lease: Lease, concept: Concept, photos: Sequence[Photo], seen: list[Regions]) -> None:
-        """The head: from here on the concept is recognised, and named by its name in place of its class noun."""
-        fresh = await self.store.head(concept.id, seen[0].encoder) is None
+        """The head: from here on the concept is recognised, and named by its name in place of its class noun. A photo without a box was
+        added since the head was fitted; boxes are kept after the head, so that a head that was lost with a process is fitted again."""
+        added = any(photo.box is None for photo in photos)
+        fresh = added or await self.store.head(concept.id, seen[0].encoder) is None
         if fresh:
             reply = await self.engine.fit(await self._fit_request(concept, seen))
+            await self.store.save_head(lease.claim, head_of(reply.head))
             for photo, box in zip(photos, reply.photo_boxes, strict=False):
                 await self.store.save_box(photo.id, box)
-            await self.store.save_head(lease.claim, head_of(reply.head))
         await self.listener.progress(await self.store.concept(concept.id), Progress("usable"))
         if fresh:
             await self._refit_neighbours(concept, seen)

@@ -213,8 +213,8 @@ def privacy(text: str, asker: UserId, anything: bool) -> Message:
     return Message(layout(ui.TextDisplay(text), *row, colour=BLUE))
 
 
-def delete_question(text: str, asker: UserId) -> Message:
-    row = _row(Button("delete", "", asker, "Delete everything for good", discord.ButtonStyle.danger), Button("keep-all", "", asker, "Keep"))
+def delete_question(text: str, asker: UserId, verb: str = "delete") -> Message:
+    row = _row(Button(verb, "", asker, "Delete everything for good", discord.ButtonStyle.danger), Button("keep-all", "", asker, "Keep"))
     return Message(layout(ui.TextDisplay(text), *row, colour=RED))
 
 

@@ -24,6 +24,10 @@ class TooManyConcepts(StoreError):
     """This owner or server has as many concepts as it may have."""
 
 
+class TooManyPhotos(StoreError):
+    """This concept has as many photos as it may have."""
+
+
 class WrongFingerprint(StoreError):
     """These vectors belong to another encoder or model."""
 

@@ -16,6 +16,7 @@ from .records import Box, Head, Regions
 
 ARBITRATED_FROM = 0.02  # probability below which a head takes no part in arbitration
 SAME_PLACE = 0.5  # share of the smaller of two boxes that lies in the other: they show the same thing
+DOUBT_LOGIT = -1.05  # of a head's score that is worth a question; rises to even odds where the head says yes
 MAX_LOGIT = 30.0  # odds beyond e^30 say nothing more
 
 
@@ -29,6 +30,7 @@ class Group:
     starts: np.ndarray  # (H,) first column of each head
     slopes: np.ndarray  # (H,)
     offsets: np.ndarray  # (H,)
+    doubtful_at: np.ndarray  # (H,) scores; infinite where a head has none
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +69,7 @@ def _group(numbered: Sequence[tuple[int, Head]]) -> Group:
         starts=np.cumsum([0, *(len(head.vectors) for head in heads[:-1])]),
         slopes=np.array([head.slope for head in heads], dtype=np.float32),
         offsets=np.array([head.offset for head in heads], dtype=np.float32),
+        doubtful_at=np.array([np.inf if head.doubtful_at is None else head.doubtful_at for head in heads], dtype=np.float32),
     )
 
 
@@ -100,8 +103,17 @@ def region_logits(group: Group, sight: Regions) -> np.ndarray:
     """(n, H) calibrated log-odds of every region under every head."""
     if sight.vectors.shape[1] != group.rows.shape[0]:
         raise WrongFingerprint()
-    scores = sight.vectors.astype(np.float32) @ group.rows + group.biases
-    return np.clip(np.maximum.reduceat(scores, group.starts, axis=1) * group.slopes + group.offsets, -MAX_LOGIT, MAX_LOGIT)
+    scores = np.maximum.reduceat(sight.vectors.astype(np.float32) @ group.rows + group.biases, group.starts, axis=1)
+    logits = scores * group.slopes + group.offsets
+    where = np.nonzero((scores >= group.doubtful_at) & (logits < 0))
+    logits[where] = np.maximum(logits[where], _doubt(group, scores[where], where[1]))
+    return np.clip(logits, -MAX_LOGIT, MAX_LOGIT)
+
+
+def _doubt(group: Group, scores: np.ndarray, heads: np.ndarray) -> np.ndarray:
+    """Log-odds of scores between where the question begins and where the head says yes."""
+    yes_at = -group.offsets[heads] / group.slopes[heads]
+    return DOUBT_LOGIT * (yes_at - scores) / (yes_at - group.doubtful_at[heads])
 
 
 def overlaps(boxes: np.ndarray) -> np.ndarray:

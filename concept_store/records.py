@@ -113,13 +113,15 @@ class Regions:
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """k vectors, k biases and a calibration: probability = sigmoid(slope * max(region . vector + bias) + offset)."""
+    """k vectors, k biases and a calibration: probability = sigmoid(slope * max(region . vector + bias) + offset). From a score of
+    `doubtful_at` on it is worth a question at least."""
 
     encoder: str
     vectors: np.ndarray  # (k, d) float32
     biases: np.ndarray  # (k,) float32
     slope: float
     offset: float
+    doubtful_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept about one person, as owner or as subject, for /privacy."""
+    """What is kept about one person, as owner or as subject, or of one guild."""
 
     concepts: int
     photos: int
@@ -178,8 +180,8 @@ class Kept:
     vectors: int  # of regions, heads and corrections
     oldest: datetime | None
     names: tuple[str, ...] = field(default=())
-    corrections: int = 0  # that this person made, with vectors or without
-    consents: int = 0  # to being taught, that this person gave or was given
+    corrections: int = 0  # that this person made, or of the guild's concepts; with vectors or without
+    consents: int = 0  # to being taught, that this person gave or was given, or in the guild
 
     @property
     def anything(self) -> bool:

@@ -7,6 +7,7 @@ Beside the errors named, every method may raise StoreClosed (after close) and St
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from .records import (
@@ -76,6 +77,9 @@ class ConceptStore(Protocol):
 
     async def kept_about(self, user_id: UserId) -> Kept: ...
 
+    async def kept_in(self, guild_id: GuildId) -> Kept:
+        """All that `delete_guild` deletes, but its settings, counted. Without names: those of private concepts are their owners'."""
+
     async def about(self, user_id: UserId) -> list[Concept]:
         """All that the user owns or is shown by, in every guild, by name."""
 
@@ -133,6 +137,14 @@ class ConceptStore(Protocol):
     async def retry(self, concept_id: ConceptId, announce: Announce | None = None) -> Concept:
         """failed or ready -> queued (attempts = 0), to be announced again, at `announce` where given; what was learned stays in
         use meanwhile. Queued or training: unchanged. Errors: NotFound."""
+
+    async def add_photos(
+        self, concept_id: ConceptId, photos: Sequence[NewPhoto], announce: Announce | None = None, at_most: int | None = None
+    ) -> Concept:
+        """Behind those it has, in one transaction; on return they survive kill -9. The concept is queued (attempts = 0), to be announced
+        again, at `announce` where given; one that is queued or training keeps its place. Whoever trains it loses the lease, and what was
+        begun of an embedding is dropped: neither knew these photos. What was learned stays in use meanwhile.
+        Errors: NotFound; TooManyPhotos where it would have more than `at_most`; ValueError without photos."""
 
     async def queue_position(self, concept_id: ConceptId) -> int:
         """0: training now or done; 1: next; and so on. Whose lease has run out waits again. Errors: NotFound."""
@@ -219,13 +231,24 @@ class ConceptStore(Protocol):
         many those were."""
 
 
+def file_to_be_made(url: str) -> Path | None:
+    """What `open_store` would make, where nothing is kept yet. None in memory, and for plug-ins, which see to it themselves.
+    Errors: StoreUnusable."""
+    if scheme_of(url) != "sqlite":
+        return None
+    from .sql.database import Place
+
+    path = Place.of(url).path
+    return path if path and not path.exists() else None
+
+
 async def open_store(url: str) -> ConceptStore:
     """Opens the store of the URL's scheme ("sqlite:///path", "sqlite://" for memory), migrated to the newest schema.
     Plug-ins are entry points of the group "concept_store.stores": scheme -> async callable(url) -> ConceptStore.
     Errors: ValueError with a sentence naming the known schemes; StoreUnusable with a sentence saying why."""
     from importlib.metadata import entry_points
 
-    scheme = url.split(":", 1)[0].split("+", 1)[0]
+    scheme = scheme_of(url)
     if scheme == "sqlite":
         from .sql import open_sql_store
 
@@ -235,3 +258,7 @@ async def open_store(url: str) -> ConceptStore:
         known = ", ".join(sorted({"sqlite", *plugins}))
         raise ValueError(f"No concept store for {scheme!r}. Known: {known}. Check store.url in config.toml.")
     return await plugins[scheme].load()(url)
+
+
+def scheme_of(url: str) -> str:
+    return url.split(":", 1)[0].split("+", 1)[0]

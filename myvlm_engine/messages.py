@@ -54,6 +54,7 @@ class Head(Message):
     biases: list[float]  # k
     slope: float
     offset: float
+    doubtful_at: float | None = None  # a lower score than what says yes, from which on "is this …?" is worth asking all the same
 
 
 class FitRequest(Message):

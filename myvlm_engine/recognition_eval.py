@@ -27,6 +27,7 @@ from .recognition.negatives import read_photo
 Look = Callable[[Sequence[Sight]], list[Match]]  # every head on one photo, surest first
 MakeLook = Callable[[Mapping[str, Head]], Look]
 NEIGHBOURS = 8  # the bot's: concepts that look most alike are each other's negatives
+ASKS_AT = 0.25  # the bot's on a normal server: from there on it asks "is this …?"
 FIGURES = ("recall", "precision", "macro_f1", "specificity", "rank1", "false_name_photos")
 
 
@@ -49,6 +50,10 @@ class Seen:
     @property
     def fired(self) -> set[str]:
         return {name for name, score in self.scores.items() if score >= FIRES_AT}
+
+    @property
+    def asked(self) -> set[str]:
+        return {name for name, score in self.scores.items() if ASKS_AT <= score < FIRES_AT}
 
     @property
     def wrong(self) -> set[str]:
@@ -142,8 +147,9 @@ def evaluated_photos(found: PhotoSet, splits: Sequence[Split]) -> list[Evaluated
 
 
 def figures_of(seen: Sequence[Seen], names: Sequence[str]) -> dict[str, float]:
-    """FIGURES, "any_name_negatives" and "wrong_name_subjects" (the share of subjects' photos with a wrong name) of one seed.
-    Shares of nothing are 0."""
+    """FIGURES, "any_name_negatives", "wrong_name_subjects" (the share of subjects' photos with a wrong name), "asked" (whose own head is
+    not sure) and "asked_wrong" (the share of all photos with a question about somebody who isn't in them) of one seed. Shares of nothing
+    are 0."""
     own = [s for s in seen if s.photo.subject is not None]
     hits = sum(s.photo.subject in s.fired for s in own)
     wrong = sum(len(s.wrong) for s in seen)
@@ -158,6 +164,8 @@ def figures_of(seen: Sequence[Seen], names: Sequence[str]) -> dict[str, float]:
         "false_name_photos": _share(sum(bool(s.wrong) for s in seen), len(seen)),
         "any_name_negatives": _share(sum(bool(s.wrong) for s in nobody), len(nobody)),
         "wrong_name_subjects": _share(sum(bool(s.wrong) for s in own), len(own)),
+        "asked": _share(sum(s.photo.subject in s.asked for s in own), len(own)),
+        "asked_wrong": _share(sum(bool(s.asked & s.photo.negative_of) for s in seen), len(seen)),
     }
 
 

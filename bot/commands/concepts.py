@@ -1,4 +1,4 @@
-"""/concepts list, show, forget, rename, retry, and their buttons."""
+"""/concepts list, show, add, forget, rename, retry, and their buttons."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ..progress import hidden
 from ..responding import answering, replace, reply
 from ..teaching import NOWHERE
 from .describe import scope_of
+from .more_photos import take_more
 from .teach import begin, deferred
 
 if TYPE_CHECKING:
@@ -44,6 +45,26 @@ async def show_concept(interaction: Interaction, name: str) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
         concept = await named(interaction, name)
         await reply(interaction, await shown(interaction, concept))
+
+
+@concepts.command(name="add", description="Give one that you taught more photos; I learn it again with all of them")
+@app_commands.describe(
+    name="Its name",
+    photo1="A photo of it that I haven't had yet",
+    **{f"photo{number}": "Another photo: another side, place or light" for number in range(2, 6)},
+)
+async def add_photos(
+    interaction: Interaction,
+    name: str,
+    photo1: discord.Attachment,
+    photo2: discord.Attachment | None = None,
+    photo3: discord.Attachment | None = None,
+    photo4: discord.Attachment | None = None,
+    photo5: discord.Attachment | None = None,
+) -> None:
+    async with answering(interaction):
+        given = [photo for photo in (photo1, photo2, photo3, photo4, photo5) if photo]
+        await take_more(interaction, await named(interaction, name), given)
 
 
 @concepts.command(name="forget", description="Forget one for good, with all its photos")
@@ -73,6 +94,7 @@ async def rename_concept(interaction: Interaction, name: str, new_name: str) -> 
 
 
 @show_concept.autocomplete("name")
+@add_photos.autocomplete("name")
 @forget_concept.autocomplete("name")
 @rename_concept.autocomplete("name")
 async def suggest_names(interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:

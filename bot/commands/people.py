@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import discord
 from discord import app_commands
+from discord.abc import Snowflake
 
 from concept_store.records import GuildId, UserId
 
@@ -64,7 +65,7 @@ def check_member(interaction: Interaction, member: Member | None) -> Member:
     return member
 
 
-async def agreed(interaction: Interaction, member: Member, name: str) -> bool:
+async def agreed(interaction: Interaction, member: Snowflake, name: str) -> bool:
     """Whether this member may be taught by who asks, here; where they haven't said yet, they are asked. The reply must be deferred.
     Errors: Refusal people_off_here."""
     store, guild = interaction.client.store, guild_of(interaction)
@@ -79,7 +80,7 @@ async def agreed(interaction: Interaction, member: Member, name: str) -> bool:
     return True
 
 
-async def ask(interaction: Interaction, member: Member, name: str) -> None:
+async def ask(interaction: Interaction, member: Snowflake, name: str) -> None:
     """In place of an answer. Mentions the member and nobody else."""
     text = replies.consent_question(member.id, interaction.user.id, name)
     question = views.consent_question(text, UserId(member.id), interaction.user.id)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import discord
 from discord import app_commands
 
+from concept_store.errors import NameTaken
+from concept_store.names import name_key
 from concept_store.records import Announce, Concept, GuildId, Kind, NewConcept, NewPhoto, UserId
 
 from .. import replies
@@ -17,6 +19,7 @@ from ..names import clean_name, clean_noun, suggested_nouns
 from ..photos import Photo, distinct
 from ..responding import answering
 from ..teaching import NOWHERE, Progress
+from .describe import scope_of
 from .people import Member, agreed, check_member
 from .uploads import read_attachments, refuse_size
 
@@ -93,6 +96,8 @@ async def take_lesson(
     lesson = check(name, kind, what, private or interaction.guild_id is None, bot.people_allowed)
     if kind is Kind.PERSON:
         lesson = replace(lesson, member=check_member(interaction, member))
+    elif member is not None:
+        raise Refusal("member_not_meant")
     check_uploads([attachment.size for attachment in attachments], bot.settings.photos.max_photos, bot.reader.limits.max_bytes)
     announce = await deferred(interaction, hidden=private and interaction.guild_id is not None and lesson.member is None)
     if lesson.member and not await agreed(interaction, lesson.member, lesson.name):
@@ -149,7 +154,7 @@ def check_photos(photos: Sequence[Photo]) -> list[Photo]:
 
 
 async def keep(interaction: Interaction, lesson: Lesson, photos: Sequence[Photo], announce: Announce) -> Concept:
-    """From here on the teach survives whatever is killed. Errors: NameTaken, TooManyConcepts."""
+    """From here on the teach survives whatever is killed. Errors: NameTaken, TooManyConcepts, Refusal name_yours."""
     bot = interaction.client
     new = NewConcept(
         name=lesson.name,
@@ -162,4 +167,16 @@ async def keep(interaction: Interaction, lesson: Lesson, photos: Sequence[Photo]
         subject_id=UserId(lesson.member.id) if lesson.member else None,
     )
     pictures = [NewPhoto(photo.data, photo.thumbnail, photo.digest) for photo in photos]
-    return await bot.store.create_concept(new, pictures, bot.settings.teaching.max_concepts_per_owner)
+    try:
+        return await bot.store.create_concept(new, pictures, bot.settings.teaching.max_concepts_per_owner)
+    except NameTaken:
+        await refuse_own_name(interaction, lesson.name)
+        raise
+
+
+async def refuse_own_name(interaction: Interaction, name: str) -> None:
+    """What is one's own, and known here, can be given more photos. Errors: Refusal name_yours."""
+    known = await interaction.client.store.known(scope_of(interaction))
+    mine = [one.name for one in known if one.owner_id == interaction.user.id and name_key(one.name) == name_key(name)]
+    if mine:
+        raise Refusal("name_yours", name=mine[0])

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ..records import GuildId, Kind
+from ..records import GuildId, Kept, Kind
 from ..store import ConceptStore
-from .samples import ANNA, AWAY, BEN, CARA, HOME, Contract, create, names, scope
+from .samples import ANNA, AWAY, BEN, CARA, HOME, Contract, create, learn, names, scope, seen
 
 
 class GuildsContract(Contract):
@@ -73,6 +73,20 @@ class GuildsContract(Contract):
         await store.give_consent(ANNA, BEN, GuildId(7))
         await store.delete_guild(HOME)
         assert await store.guilds() == [GuildId(7), AWAY]
+
+    async def test_what_is_kept_of_a_guild_is_counted_private_concepts_too_and_no_name_is_told(self, store: ConceptStore) -> None:
+        made = await learn(store, "Biscuit", 0)
+        await store.save_regions((await store.photos(made.id))[0].id, seen(0, 1))
+        await store.add_correction(made.id, [seen(0)], True, "photo", user_id=BEN)
+        hidden = await create(store, "Milo", photos=1, owner_id=BEN, private=True)
+        away = await create(store, "Rex", guild_id=AWAY)
+        await store.add_correction(away.id, [seen(0)], True, "photo", user_id=BEN)
+        await store.give_consent(ANNA, BEN, HOME)
+        pictures = [*await store.photos(made.id), *await store.photos(hidden.id)]
+        size = sum(len(one.data) + len(one.thumbnail) for one in pictures)
+        assert await store.kept_in(HOME) == Kept(2, 3, size, 4, made.created_at, corrections=1, consents=1)
+        assert await store.delete_guild(HOME) == 2
+        assert await store.kept_in(HOME) == Kept(0, 0, 0, 0, None)
 
     async def test_all_that_is_about_a_person_is_found_wherever_it_was_taught(self, store: ConceptStore) -> None:
         await create(store, "Own", guild_id=AWAY, private=True)

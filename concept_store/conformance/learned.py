@@ -32,10 +32,10 @@ class LearnedContract(Contract):
         made = await create(store)
         random = np.random.default_rng(2)
         vectors, biases = random.normal(size=(3, 40)).astype(np.float32), random.normal(size=3).astype(np.float32)
-        await store.save_head(await claim(store), Head(ENCODER, vectors, biases, 3.25, -1 / 3))
+        await store.save_head(await claim(store), Head(ENCODER, vectors, biases, 3.25, -1 / 3, 0.0625))
         kept = await store.head(made.id, ENCODER)
         assert kept is not None
-        assert (kept.encoder, kept.slope, kept.offset) == (ENCODER, 3.25, -1 / 3)
+        assert (kept.encoder, kept.slope, kept.offset, kept.doubtful_at) == (ENCODER, 3.25, -1 / 3, 0.0625)
         assert (kept.vectors.dtype, kept.biases.dtype) == (np.float32, np.float32)
         assert np.array_equal(kept.vectors, vectors)
         assert np.array_equal(kept.biases, biases)

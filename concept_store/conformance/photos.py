@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 
-from ..errors import NotFound, WrongFingerprint
-from ..records import PhotoId, Regions
+from ..errors import LeaseLost, NotFound, TooManyPhotos, WrongFingerprint
+from ..records import Announce, PhotoId, Regions, State
 from ..store import ConceptStore
-from .samples import ENCODER, LEFT, NOWHERE, OTHER_ENCODER, RIGHT, Contract, create, new, photo, same_regions, seen
+from .samples import (
+    ENCODER,
+    LEASE_S,
+    LEFT,
+    NOWHERE,
+    OTHER_ENCODER,
+    RIGHT,
+    VLM,
+    Contract,
+    claim,
+    create,
+    embedding,
+    head,
+    learn,
+    new,
+    photo,
+    same_regions,
+    scope,
+    seen,
+)
 
 NO_PHOTO = PhotoId("no-such-photo")
 
@@ -31,6 +52,53 @@ class PhotosContract(Contract):
         assert await store.thumbnail(made.id) == b"first"
         with pytest.raises(NotFound):
             await store.thumbnail(NOWHERE)
+
+    async def test_added_photos_come_behind_the_others_and_what_was_learned_stays_in_use(self, store: ConceptStore) -> None:
+        made = await learn(store, "Biscuit", 0)
+        await store.mark_announced(made.id)
+        waiting = await create(store, "Milo")
+        more = [photo(captions=("Biscuit sleeps.",)), photo()]
+        before = await store.photos(made.id)
+        added = await store.add_photos(made.id, more, Announce(78, 5, "fr"), at_most=4)
+        assert added == await store.concept(made.id)
+        assert (added.state, added.attempts, added.announced, added.photo_count) == (State.QUEUED, 0, False, 4)
+        assert (added.announce, added.has_head, added.has_embedding) == (Announce(78, 5, "fr"), True, True)
+        after = await store.photos(made.id)
+        assert after[:2] == before and [(one.data, one.captions, one.box) for one in after[2:]] == [
+            (one.data, one.captions, None) for one in more
+        ]
+        assert [match.concept.id for match in await store.match(scope(), [seen(0)])] == [made.id]
+        assert [await store.queue_position(one.id) for one in (waiting, made)] == [1, 2]
+
+    async def test_who_trains_a_concept_that_gets_photos_loses_it_and_what_was_begun_begins_anew(self, store: ConceptStore) -> None:
+        made, later = await create(store), await create(store, "Milo")
+        held = await claim(store)
+        await store.save_head(held, head(0))
+        await store.save_embedding(held, embedding(5, finished=False))
+        added = await store.add_photos(made.id, [photo()])
+        assert (added.state, added.announce) == (State.QUEUED, made.announce)
+        for refused in (store.renew(held, LEASE_S), store.save_embedding(held, embedding()), store.fail(held, "internal")):
+            with pytest.raises(LeaseLost):
+                await refused
+        assert await store.progress(made.id, VLM) is None and await store.head(made.id, ENCODER) is not None
+        assert [await store.queue_position(one.id) for one in (made, later)] == [1, 2], "it keeps its place"
+        assert (await claim(store)).concept_id == made.id
+
+    async def test_more_photos_than_a_concept_may_have_are_refused_and_nothing_changes(self, store: ConceptStore) -> None:
+        made = await learn(store, "Biscuit", 0)
+        with pytest.raises(TooManyPhotos):
+            await store.add_photos(made.id, [photo(), photo()], at_most=3)
+        with pytest.raises(ValueError):
+            await store.add_photos(made.id, [])
+        with pytest.raises(NotFound):
+            await store.add_photos(NOWHERE, [photo()])
+        assert await store.concept(made.id) == made and len(await store.photos(made.id)) == 2
+
+    async def test_two_who_add_photos_at_once_both_do(self, store: ConceptStore) -> None:
+        made = await create(store, photos=1)
+        tries = await asyncio.gather(*(store.add_photos(made.id, [photo()], at_most=3) for _ in range(3)), return_exceptions=True)
+        assert [type(one) for one in tries if isinstance(one, BaseException)] == [TooManyPhotos]
+        assert len(await store.photos(made.id)) == 3
 
     async def test_a_box_is_kept_with_its_photo(self, store: ConceptStore) -> None:
         first, _ = await store.photos((await create(store)).id)

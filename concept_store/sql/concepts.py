@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, or_, select, union, update
+from sqlalchemy import ColumnElement, FromClause, Table, and_, delete, func, insert, or_, select, union, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -100,7 +100,7 @@ class Concepts(Part):
         async with self._db.read() as connection:
             named = (await connection.execute(select(concepts.c.name, concepts.c.created_at).where(theirs))).all()
             photo_count, photo_bytes = await count_photos(connection, theirs)
-            vectors = await count_vectors(connection, theirs, user_id)
+            vectors = await count_vectors(connection, theirs, or_(theirs, corrections.c.user_id == user_id))
             corrected = await count(connection, corrections, corrections.c.user_id == user_id)
             agreed = await count(connection, consents, consents_of(user_id))
         return Kept(
@@ -113,6 +113,20 @@ class Concepts(Part):
             corrections=corrected,
             consents=agreed,
         )
+
+    async def kept_in(self, guild_id: GuildId) -> Kept:
+        here = concepts.c.guild_id == guild_id
+        async with self._db.read() as connection:
+            photo_count, photo_bytes = await count_photos(connection, here)
+            return Kept(
+                concepts=await count(connection, concepts, here),
+                photos=photo_count,
+                photo_bytes=photo_bytes,
+                vectors=await count_vectors(connection, here, here),
+                oldest=await connection.scalar(select(func.min(concepts.c.created_at)).where(here)),
+                corrections=await count(connection, corrections.join(concepts), here),
+                consents=await count(connection, consents, consents.c.guild_id == guild_id),
+            )
 
 
 def about(user_id: UserId) -> ColumnElement[bool]:
@@ -143,8 +157,9 @@ async def owner_must_have_room(connection: AsyncConnection, owner_id: UserId, li
         raise TooManyConcepts
 
 
-async def insert_photos(connection: AsyncConnection, concept_id: ConceptId, new: Sequence[NewPhoto]) -> None:
-    rows = [photo_values(photo, concept_id, uuid.uuid4().hex, position) for position, photo in enumerate(new)]
+async def insert_photos(connection: AsyncConnection, concept_id: ConceptId, new: Sequence[NewPhoto], first: int = 0) -> None:
+    """`first`: the position of the first of them."""
+    rows = [photo_values(photo, concept_id, uuid.uuid4().hex, position) for position, photo in enumerate(new, first)]
     await connection.execute(insert(photos), rows)
 
 
@@ -155,7 +170,7 @@ async def delete_concepts(connection: AsyncConnection, chosen: ColumnElement[boo
     return deleted
 
 
-async def count(connection: AsyncConnection, table: Table, chosen: ColumnElement[bool]) -> int:
+async def count(connection: AsyncConnection, table: FromClause, chosen: ColumnElement[bool]) -> int:
     return int(await connection.scalar(select(func.count()).select_from(table).where(chosen)) or 0)
 
 
@@ -167,12 +182,12 @@ async def count_photos(connection: AsyncConnection, chosen: ColumnElement[bool])
     return int(count), int(size_bytes)
 
 
-async def count_vectors(connection: AsyncConnection, chosen: ColumnElement[bool], user_id: UserId) -> int:
-    """Of regions and heads of the chosen concepts, and of corrections of them or by this user."""
+async def count_vectors(connection: AsyncConnection, chosen: ColumnElement[bool], corrected: ColumnElement[bool]) -> int:
+    """Of regions and heads of the chosen concepts, and of these corrections."""
     places: list[tuple[Table, Any, ColumnElement[bool]]] = [
         (photo_regions, photo_regions.join(photos).join(concepts), chosen),
         (heads, heads.join(concepts), chosen),
-        (correction_regions, correction_regions.join(corrections).join(concepts), or_(chosen, corrections.c.user_id == user_id)),
+        (correction_regions, correction_regions.join(corrections).join(concepts), corrected),
     ]
     total = 0
     for table, joined, of_them in places:

@@ -167,12 +167,13 @@ def head_values(head: Head) -> dict[str, Any]:
         "biases": biases.astype(HEAD).tobytes(),
         "calibration_slope": float(head.slope),
         "calibration_offset": float(head.offset),
+        "calibration_doubt": head.doubtful_at,
     }
 
 
 def head_of(row: Row[Any]) -> Head:
     biases = np.frombuffer(row.biases, HEAD)
-    return Head(row.encoder, vectors_of(row, HEAD), biases, row.calibration_slope, row.calibration_offset)
+    return Head(row.encoder, vectors_of(row, HEAD), biases, row.calibration_slope, row.calibration_offset, row.calibration_doubt)
 
 
 def vector_values(vectors: np.ndarray, dtype: np.dtype) -> dict[str, Any]:

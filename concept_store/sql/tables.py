@@ -134,6 +134,7 @@ heads = Table(
     Column("biases", LargeBinary, nullable=False),  # (number,) float32
     Column("calibration_slope", Float, nullable=False),
     Column("calibration_offset", Float, nullable=False),
+    Column("calibration_doubt", Float),  # a score
     Index("ix_heads_encoder", "encoder"),
 )
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..errors import LeaseLost, NotFound
-from ..records import Announce, Claim, Concept, ConceptId, State
+from ..errors import LeaseLost, NotFound, TooManyPhotos
+from ..records import Announce, Claim, Concept, ConceptId, NewPhoto, State
+from .concepts import insert_photos
 from .part import Part, concept_in, next_number
 from .rows import announce_values, concept_of, select_concepts
-from .tables import concepts
+from .tables import concepts, embeddings
 
 NO_CLAIM: dict[str, Any] = {"worker": None, "token": None, "lease_until": None}
 PLACE = (concepts.c.ticket, concepts.c.id)
@@ -51,13 +53,29 @@ class Training(Part):
             await change_held(connection, claim, values)
 
     async def retry(self, concept_id: ConceptId, announce: Announce | None = None) -> Concept:
-        again: dict[str, Any] = {"state": State.QUEUED.value, "attempts": 0, "failure": None, "announced": False}
-        if announce:
-            again |= announce_values(announce)
+        again = queued_again(announce)
         async with self._db.write() as connection:
             done = and_(concepts.c.id == concept_id, concepts.c.state.in_(DONE))
             again["ticket"] = await next_number(connection, "ticket")
             await connection.execute(update(concepts).where(done).values(again))
+            return await concept_in(connection, concept_id)
+
+    async def add_photos(
+        self, concept_id: ConceptId, photos: Sequence[NewPhoto], announce: Announce | None = None, at_most: int | None = None
+    ) -> Concept:
+        if not photos:
+            raise ValueError("There is no photo to add.")
+        begun = and_(embeddings.c.concept_id == concept_id, ~embeddings.c.finished)
+        async with self._db.write() as connection:
+            ticket = await next_number(connection, "ticket")  # first: two who add at once wait here, not on the photos' positions
+            old = await concept_in(connection, concept_id)
+            if at_most is not None and old.photo_count + len(photos) > at_most:
+                raise TooManyPhotos
+            await insert_photos(connection, concept_id, photos, first=old.photo_count)
+            await connection.execute(delete(embeddings).where(begun))
+            place = {"ticket": ticket} if old.state.value in DONE else {}
+            again = {**queued_again(announce), **NO_CLAIM, **place}
+            await connection.execute(update(concepts).where(concepts.c.id == concept_id).values(again))
             return await concept_in(connection, concept_id)
 
     async def queue_position(self, concept_id: ConceptId) -> int:
@@ -95,6 +113,11 @@ def waiting(now: datetime) -> ColumnElement[bool]:
     """Queued, or the worker has not been heard of for longer than its lease."""
     abandoned = and_(concepts.c.state == State.TRAINING.value, concepts.c.lease_until <= now)
     return or_(concepts.c.state == State.QUEUED.value, abandoned)
+
+
+def queued_again(announce: Announce | None) -> dict[str, Any]:
+    again: dict[str, Any] = {"state": State.QUEUED.value, "attempts": 0, "failure": None, "announced": False}
+    return again | announce_values(announce) if announce else again
 
 
 def claim_values(claim: Claim) -> dict[str, Any]:

@@ -156,5 +156,5 @@ def load_encoder(name: str = "embedded", device: str = "cpu") -> Encoder:
     plugins = {e.name: e for e in entry_points(group="myvlm_engine.encoders")}
     if family not in plugins:
         known = ", ".join(sorted({"embedded", "clip", FACES, *plugins}))
-        raise ValueError(f"No encoder {name!r}. Known: {known}. Check engine.encoders in config.toml.")
+        raise ValueError(f"No encoder {name!r}. Known: {known}. Check engine.encoder in config.toml.")
     return plugins[family].load()(name, device)

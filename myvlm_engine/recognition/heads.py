@@ -7,7 +7,7 @@ what it gave is in README.md beside this file.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +37,8 @@ SURE_SHARE = 0.7  # of a taught photo's expected score is where the head says ye
 FLOOR_DEVIATIONS = {"pet": 9.5, "object": 8.0}
 STEEPNESS = 8.0  # of the probability around that point
 ONE_PHOTO_SHARE = 0.6  # of its own score that another photo of the subject is expected to reach
+DOUBT_LOGIT = -1.05  # where the question begins: a probability of 0.26 (bot: BALANCES)
+DOUBT_MARGIN = 1.0  # deviations above a corrected photo's score
 CONFIRMED_LOGIT = 1.5  # a photo that somebody said the subject is in is named, on a strict server too (bot: BALANCES)
 CORRECTED_LOGIT = -1.2  # a photo that was wrongly named is told off at least this clearly: neither named nor asked about (bot: BALANCES)
 
@@ -52,16 +54,30 @@ class Views:
 @dataclass(frozen=True, eq=False)
 class LinearHead:
     """probability = sigmoid(slope * max(region . vector + bias) + offset), the largest over regions and over the subject's aspects: its
-    sides, poses and distances."""
+    sides, poses and distances. From a score of `doubtful_at` on it is at least that of DOUBT_LOGIT, rising to even odds: whoever was taught
+    in close-ups scores far less where it is small in the photo, and still more than strangers do."""
 
     vectors: np.ndarray  # (k, d) float32
     biases: np.ndarray  # (k,) float32
     slope: float
     offset: float
+    doubtful_at: float | None = None  # None: no score is
+
+    @property
+    def yes_at(self) -> float:
+        return -self.offset / self.slope
+
+    def score(self, vectors: np.ndarray) -> float:
+        """Of a photo's (n, d) regions."""
+        return float((vectors @ self.vectors.T + self.biases).max())
 
     def logit(self, vectors: np.ndarray) -> float:
         """Of a photo's (n, d) regions."""
-        return self.slope * float((vectors @ self.vectors.T + self.biases).max()) + self.offset
+        score = self.score(vectors)
+        steep = self.slope * score + self.offset
+        if self.doubtful_at is None or not self.doubtful_at <= score < self.yes_at:
+            return steep
+        return max(steep, DOUBT_LOGIT * (self.yes_at - score) / (self.yes_at - self.doubtful_at))
 
 
 @dataclass(frozen=True)
@@ -96,6 +112,7 @@ def fit_head(encoder: Encoder, request: FitRequest) -> tuple[Head, list[Box]]:
         biases=head.biases.tolist(),
         slope=head.slope,
         offset=head.offset,
+        doubtful_at=head.doubtful_at,
     )
     return message, fit.boxes
 
@@ -119,8 +136,10 @@ def fit_views(
     whole, *left_out = standardised(groups, bank)
     expected = scores_when_left_out(photos.taught, whole, left_out)
     whole = standardised([agreeing(groups[0], expected, len(positives), confirmed)], bank)[0]
-    yes_at = max(FLOOR_DEVIATIONS[kind], SURE_SHARE * float(np.mean(list(expected.values()))))
-    head = corrected(LinearHead(whole.vectors, whole.biases, STEEPNESS / yes_at, -STEEPNESS), photos.corrections)
+    floor = FLOOR_DEVIATIONS[kind]
+    yes_at = max(floor, SURE_SHARE * float(np.mean(list(expected.values()))))
+    head = LinearHead(whole.vectors, whole.biases, STEEPNESS / yes_at, -STEEPNESS, floor if floor < yes_at else None)
+    head = corrected(head, photos.corrections)
     places = [int((p @ whole.vectors[0] + s).argmax()) for p, s in zip(photos.taught, photos.special, strict=True)]
     head = remembering(head, photos, places, confirmed)
     return Fit(head, [view.boxes[place] for view, place in zip(positives, places, strict=True)])
@@ -313,9 +332,8 @@ def remembering(head: LinearHead, photos: Photos, places: Sequence[int], confirm
         scorer = standardised([lda(found, *hard_negatives(found, photos))], photos.bank)[0]
         # as loud as it takes; a region scores far above the bank's mean under its own direction
         louder = max(1.0, (CONFIRMED_LOGIT - head.offset) / (head.slope * max(scorer.score(regions), 1.0)))
-        more = LinearHead(
-            np.vstack([head.vectors, scorer.vectors * louder]), np.append(head.biases, scorer.biases * louder), head.slope, head.offset
-        )
+        rows, biases = np.vstack([head.vectors, scorer.vectors * louder]), np.append(head.biases, scorer.biases * louder)
+        more = replace(head, vectors=rows, biases=biases)
         if all(more.logit(wrong) <= max(CORRECTED_LOGIT, head.logit(wrong)) for wrong in photos.corrections):
             head = more
     return head
@@ -323,5 +341,10 @@ def remembering(head: LinearHead, photos: Photos, places: Sequence[int], confirm
 
 def corrected(head: LinearHead, wrong: Sequence[np.ndarray]) -> LinearHead:
     """The same head, stricter where a corrected photo would still be named."""
-    worst = max((head.logit(vectors) for vectors in wrong), default=CORRECTED_LOGIT)
-    return LinearHead(head.vectors, head.biases, head.slope, head.offset - max(0.0, worst - CORRECTED_LOGIT))
+    if not wrong:
+        return head
+    worst = max(head.score(vectors) for vectors in wrong)
+    offset = min(head.offset, CORRECTED_LOGIT - head.slope * worst)
+    doubtful_at = None if head.doubtful_at is None else max(head.doubtful_at, worst + DOUBT_MARGIN)
+    told_off = replace(head, offset=offset, doubtful_at=doubtful_at)
+    return told_off if doubtful_at is None or doubtful_at < told_off.yes_at else replace(told_off, doubtful_at=None)

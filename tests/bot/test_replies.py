@@ -31,6 +31,8 @@ ANY_FACTS = {
     "found": "`*`",
     "name": "Biscuit",
     "teacher_id": 42,
+    "kept": 8,
+    "room": 2,
 }
 STORE_ERRORS = [kind for _, kind in inspect.getmembers(concept_store.errors, inspect.isclass) if issubclass(kind, Exception)]
 NEXT_STEP = ("try", "send", "choose", "run", "ask", "type", "write", "save", "shows", "give", "add", "leave", "press", "make room",

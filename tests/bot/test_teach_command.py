@@ -165,6 +165,13 @@ async def test_wrong_words_are_told_to_the_person_only(town):
     assert result.ephemeral and not result.deferred
 
 
+@pytest.mark.parametrize("kind", ["pet", "object"])
+async def test_a_member_with_a_pet_or_a_thing_is_refused_and_nobody_is_asked(town, read, kind):
+    result = await teach(town, kind=kind, member=town.bob)
+    assert "`member` is for people only" in read(result.response) and result.ephemeral and not result.deferred
+    await nothing_kept(town)
+
+
 async def test_the_same_photo_four_times_is_refused(town, read):
     copies = {f"photo{at}": (f"copy{at}.jpg", photo_of(RED, 3)) for at in range(1, 5)}
     result = await town.alice.slash(town.channel, "teach", name="Biscuit", kind="pet", **copies)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from bot import doctor
 from bot.cli import app
 from bot.config import DiscordSettings, EngineSettings, Settings, StoreSettings
+from concept_store.store import open_store
 
 REPOSITORY = Path(__file__).parents[2]
 runner = CliRunner(env={"COLUMNS": "200"})
@@ -55,7 +56,7 @@ def test_every_command_explains_itself():
 @pytest.mark.parametrize(
     "figure",
     [
-        *("recall", "precision", "macro_f1", "specificity", "rank1", "false_name_photos"),
+        *("recall", "precision", "macro_f1", "specificity", "rank1", "false_name_photos", "asked", "asked_wrong"),
         *("name_recall", "name_recall_recognised", "name_precision", "name_f1", "text_similarity"),
         *("usable_p50", "learned_p50", "describe_p50"),
     ],
@@ -108,16 +109,59 @@ def test_a_store_that_cannot_be_opened_is_said_with_its_url(monkeypatch):
     assert "oracle://somewhere can't be opened: No concept store for 'oracle'" in result.stderr
 
 
+@pytest.mark.parametrize("command", [["store", "info"], ["doctor"]])
+def test_looking_at_a_store_that_is_not_there_makes_none(tmp_path, command):
+    result = runner.invoke(app, command)
+    assert re.search(r"none yet[;,]? *the bot makes", " ".join(result.output.split())), result.output
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_store_info_tells_where_and_how_many(tmp_path):
+    asyncio.run(made("sqlite:///data/myvlm.sqlite3"))
     result = runner.invoke(app, ["store", "info"])
     assert result.exit_code == 0, result.stderr
     assert "store: sqlite:///data/myvlm.sqlite3" in result.output
     assert "waiting to be learned: 0" in result.output
 
 
+async def made(url):
+    await (await open_store(url)).close()
+
+
+def test_doctor_asks_a_store_that_is_there():
+    asyncio.run(made("sqlite:///mine.sqlite3"))
+    check = doctor._store(Settings(store=StoreSettings(url="sqlite:///mine.sqlite3")))
+    assert (check.state, check.found) == ("fine", "sqlite:///mine.sqlite3, 0 waiting to be learned")
+
+
+def test_doctor_says_where_no_store_can_be_made(tmp_path):
+    (tmp_path / "data").write_text("a file where a folder should be")
+    check = doctor._store(Settings(store=StoreSettings(url="sqlite:///data/myvlm.sqlite3")))
+    assert check.state == "missing" and "can't be made" in check.found and "store.url" in check.do
+
+
+@pytest.mark.parametrize("name", ["embedded", "clip", "clip:ViT-B-32/laion2b_s34b_b79k", "paper", "paper:A4"])
+def test_doctor_knows_the_encoders_those_of_plug_ins_too(name, tmp_path, monkeypatch):
+    plug_in(tmp_path, monkeypatch)
+    assert doctor._encoder(Settings(engine=EngineSettings(encoder=name))).state == "fine"
+
+
+def test_doctor_leaves_an_encoder_elsewhere_to_the_engine():
+    check = doctor._encoder(Settings(engine=EngineSettings(url="http://127.0.0.1:9", encoder="telescope")))
+    assert check.state == "fine" and "the engine looks after it" in check.found
+
+
+def plug_in(folder, monkeypatch):
+    info = folder / "paper_eye-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: paper-eye\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[myvlm_engine.encoders]\npaper = paper_eye:load\n")
+    monkeypatch.syspath_prepend(folder)
+
+
 def test_doctor_shows_a_row_for_everything_and_what_to_do():
     result = runner.invoke(app, ["doctor"])
-    for what in ("Python", "disk", "settings", "bot", "page", "model", "engine", "store", "Discord"):
+    for what in ("Python", "disk", "settings", "bot", "page", "model", "encoder", "engine", "store", "Discord"):
         assert what in result.output
     assert "no token" in result.output
 
@@ -136,6 +180,9 @@ def test_doctor_goes_on_after_wrong_settings(tmp_path):
         (Settings(engine=EngineSettings(url="http://127.0.0.1:9")), doctor._engine, "no answer from http://127.0.0.1:9"),
         (Settings(engine=EngineSettings(vlm="pokcet")), doctor._model, "there is no pokcet"),
         (Settings(engine=EngineSettings(vlm="llava-1.5-13b@4bit")), doctor._model, "llava-1.5-13b isn't installed"),
+        (Settings(engine=EngineSettings(encoder="telescope")), doctor._encoder, "can't be seen by telescope"),
+        (Settings(engine=EngineSettings(encoder="faces")), doctor._encoder, "can't be seen by faces"),
+        (Settings(engine=EngineSettings(encoder="clip:ViT-B-32")), doctor._encoder, "clip:ViT-B-32 names no weights"),
         (Settings(store=StoreSettings(url="oracle://x")), doctor._store, "No concept store for 'oracle'"),
         (Settings(discord=DiscordSettings(token="x", api_base="http://127.0.0.1:9")), doctor._discord, "can't be reached"),
     ],

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from concept_store.conformance.samples import create, scope
-from concept_store.store import open_store
+from concept_store.store import file_to_be_made, open_store
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,6 +25,15 @@ async def test_folders_on_the_way_to_the_file_are_made(tmp_path: Path):
     await create(store)
     await store.close()
     assert files_in(path.parent) == {path}
+
+
+async def test_what_opening_would_make_is_told_without_making_it(tmp_path: Path):
+    url = f"sqlite:///{tmp_path}/data/store.sqlite3"
+    assert file_to_be_made(url) == tmp_path / "data" / "store.sqlite3"
+    assert files_in(tmp_path) == set()
+    await (await open_store(url)).close()
+    assert file_to_be_made(url) is None
+    assert file_to_be_made("sqlite://") is None and file_to_be_made("paper://drawer") is None
 
 
 async def test_a_relative_path_starts_in_the_current_folder(tmp_path: Path, monkeypatch):

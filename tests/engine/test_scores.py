@@ -136,4 +136,5 @@ def test_recognition_figures_follow_their_definitions():
     assert figures["recall"] == 2 / 3 and figures["precision"] == 2 / 4
     assert figures["specificity"] == pytest.approx(1 - 2 / (3 * 2 + 3 + 1))
     assert figures["false_name_photos"] == 2 / 5 and figures["any_name_negatives"] == 1 / 2
+    assert figures["asked"] == 1 / 3 and figures["asked_wrong"] == 1 / 5
     assert figures["macro_f1"] == pytest.approx((2 / (2 + 1 + 2) + 1) / 2)  # nobody met the mug

@@ -11,6 +11,7 @@ from myvlm_engine.recognition.heads import (
     ASPECTS,
     CONFIRMED_LOGIT,
     CORRECTED_LOGIT,
+    DOUBT_LOGIT,
     FLOOR_DEVIATIONS,
     Fit,
     Views,
@@ -137,6 +138,46 @@ def test_a_pet_is_believed_later_than_a_thing_where_the_photos_tell_little(world
         head, _ = fit_head(SimpleNamespace(fingerprint="eye"), FitRequest(kind=kind, positives=sights))
         assert -head.offset / head.slope == pytest.approx(floor)
     assert FLOOR_DEVIATIONS["pet"] > FLOOR_DEVIATIONS["object"]
+
+
+@pytest.fixture
+def early_doubt(monkeypatch) -> float:
+    """Among made-up regions nothing scores as high above the others as in photos."""
+    monkeypatch.setitem(heads.FLOOR_DEVIATIONS, "object", 5.0)
+    return 5.0
+
+
+def seen_faintly(world: World, fit: Fit, subject: np.ndarray, between: float) -> Views:
+    """A photo of the subject that scores so far (0..1) between what is worth a question and what says yes."""
+    wanted = fit.head.doubtful_at + between * (fit.head.yes_at - fit.head.doubtful_at)
+    photos = (world.photo(subject, at=3, noise=noise) for noise in np.linspace(0.3, 3, 400))
+    return min(photos, key=lambda photo: abs(fit.head.score(photo.vectors) - wanted))
+
+
+def test_taught_in_close_ups_and_seen_faintly_is_worth_a_question(world, early_doubt):
+    subject = world.subject()
+    fit = fit_views([world.photo(subject, noise=0.1) for _ in range(4)], [], [], world.bank)
+    assert fit.head.doubtful_at == early_doubt < fit.head.yes_at
+    for between in (0.1, 0.5, 0.9):
+        logit = fit.head.logit(seen_faintly(world, fit, subject, between).vectors)
+        assert DOUBT_LOGIT <= logit < 0 and logit == pytest.approx((1 - between) * DOUBT_LOGIT, abs=0.15)
+    strangers = [fit.head.logit(world.photo().vectors) for _ in range(100)]
+    assert max(strangers) < DOUBT_LOGIT
+
+
+def test_where_little_is_expected_no_score_below_yes_is_worth_a_question(world):
+    fit = fit_views([world.photo(world.subject()) for _ in range(4)], [], [], world.bank)  # four different things
+    assert fit.head.yes_at == pytest.approx(FLOOR_DEVIATIONS["object"]) and fit.head.doubtful_at is None
+
+
+@pytest.mark.parametrize("between", [0.05, 0.5, 0.95])
+def test_what_was_asked_about_and_denied_is_not_asked_again(world, between, early_doubt):
+    subject = world.subject()
+    photos = [world.photo(subject, noise=0.1) for _ in range(4)]
+    denied = seen_faintly(world, fit_views(photos, [], [], world.bank), subject, between)
+    head = fit_views(photos, [], [denied], world.bank).head
+    assert head.logit(denied.vectors) <= CORRECTED_LOGIT + 1e-3
+    assert head.logit(world.photo(subject, noise=0.1).vectors) > 0
 
 
 def test_what_a_head_says_yes_to_is_told_in_deviations_of_the_bank(world):

@@ -1,6 +1,7 @@
 """Matching through its public door, against a plain loop over heads and regions."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from concept_store.errors import WrongFingerprint
 from concept_store.matching import match_heads, match_stacked, stack
 from concept_store.records import Head, Regions
+from myvlm_engine.recognition.heads import LinearHead
 
 WHOLE, LEFT, RIGHT = (0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 0.4, 1.0), (0.6, 0.0, 1.0, 1.0)
 
@@ -33,6 +35,24 @@ def test_raw_scores_equal_a_plain_loop():
         h = heads[scored.index]
         best = max(float(v @ r + b) for r in photo.vectors.astype(np.float32) for v, b in zip(h.vectors, h.biases, strict=True))
         assert scored.raw == pytest.approx(1 / (1 + np.exp(-(h.slope * best + h.offset))), abs=1e-5)
+
+
+def test_a_score_that_is_doubtful_is_worth_a_question_and_nothing_below_it():
+    """Yes at 0.5; without the doubt 0.3 would be a probability of 0.02."""
+    doubting, plain = replace(head((1, 0), slope=20.0, offset=-10.0), doubtful_at=0.3), head((1, 0), slope=20.0, offset=-10.0)
+    scores = {at: match_heads([doubting], [sight((at, 0), boxes=[WHOLE])])[0].raw for at in (0.0, 0.29, 0.31, 0.4, 0.49, 0.51, 0.9)}
+    told = {at: match_heads([plain], [sight((at, 0), boxes=[WHOLE])])[0].raw for at in scores}
+    assert all(scores[at] == pytest.approx(told[at]) for at in (0.0, 0.29, 0.51, 0.9))
+    assert scores[0.29] < 0.02 and 0.25 < scores[0.31] < scores[0.4] < scores[0.49] < 0.5
+
+
+def test_the_store_and_the_engine_mean_the_same_by_a_doubtful_score():
+    generator = np.random.default_rng(4)
+    rows, biases = unit_rows(generator, 3, 8), generator.standard_normal(3).astype(np.float32)
+    ours = LinearHead(rows, biases, 2.0, -4.0, doubtful_at=0.5)
+    for photo in (unit_rows(generator, 5, 8).astype(np.float16) for _ in range(200)):
+        scored = match_heads([Head("eye", rows, biases, 2.0, -4.0, 0.5)], [Regions("eye", photo, (WHOLE,) * 5)])[0]
+        assert scored.raw == pytest.approx(1 / (1 + np.exp(-ours.logit(photo.astype(np.float32)))), abs=1e-4)
 
 
 def test_two_concepts_in_two_places_both_fire_where_they_are():
