@@ -315,7 +315,10 @@ def face_left_open(concept: Concept) -> str:
 def advice(given: int, distinct: Sequence[Photo]) -> str:
     """Small print under an accepted /teach, empty when there is nothing to say."""
     if len(distinct) == 1:
-        return "-# One photo is little to go by: 3–5 different ones (other sides, places, light) work much better; `/concepts add` takes them."
+        return (
+            "-# One photo is little to go by: 3–5 different ones (other sides, places, light, one from afar) work much better; "
+            "`/concepts add` takes them."
+        )
     if given > len(distinct):
         return f"-# {given - len(distinct)} of {given} photos were copies, so I learn from {len(distinct)}."
     return ""

@@ -51,7 +51,7 @@ async def show_concept(interaction: Interaction, name: str) -> None:
 @app_commands.describe(
     name="Its name",
     photo1="A photo of it that I haven't had yet",
-    **{f"photo{number}": "Another photo: another side, place or light" for number in range(2, 6)},
+    **{f"photo{number}": "Another photo: another side, place or light, or one from afar" for number in range(2, 6)},
 )
 async def add_photos(
     interaction: Interaction,

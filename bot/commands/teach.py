@@ -50,7 +50,7 @@ class Lesson:
     what="The word for such a thing: dog, cat, mug … (I guess when you leave it out)",
     private="Only you can use it (otherwise everyone on this server)",
     member="For a person: who it is. I ask them before I look at any photo",
-    **{f"photo{number}": "Another photo: another side, place or light" for number in range(2, 11)},
+    **{f"photo{number}": "Another photo: another side, place or light, and one from afar" for number in range(2, 11)},
 )
 @app_commands.choices(kind=KINDS)
 async def teach(

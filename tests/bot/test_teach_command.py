@@ -117,7 +117,7 @@ async def test_it_is_taught_and_known_in_direct_messages(town, read):
 
 async def test_one_photo_is_taken_with_advice(town, read):
     taught = await town.alice.slash(town.channel, "teach", name="Biscuit", kind="pet", photo1=upload(RED))
-    assert "Biscuit is ready" in read(taught.response) and "3–5 different" in read(taught.response)
+    assert "Biscuit is ready" in read(taught.response) and "3–5 different" in read(taught.response) and "from afar" in read(taught.response)
 
 
 async def test_copies_among_the_photos_are_left_out_and_told(town, read):
