@@ -23,7 +23,7 @@ from rich.table import Table
 from concept_store.store import file_to_be_made, open_store
 
 from .config import ConfigError, Settings, load_settings
-from .models import FACES, faces_here, known_models
+from .models import FACES, faces_here, known_models, name_listed
 
 NEEDED_PYTHON = (3, 11)
 NEEDED_DISK_BYTES = 2 * 1024**3  # converted model, photos and database, with room to spare
@@ -105,8 +105,8 @@ def _libraries(what: str, names: tuple[str, ...], extra: str) -> Check:
 
 def _model(settings: Settings) -> Check:
     vlm = settings.engine.vlm
-    name = vlm.split("@")[0]
-    if settings.engine.url or ":" in name:
+    name = name_listed(vlm)
+    if settings.engine.url or name is None:
         return Check("model", "fine", f"{vlm}: the engine looks after it")
     known = {model.name: model for model in known_models() if model.name != FACES}
     if name not in known:

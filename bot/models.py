@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from myvlm_engine.vlms.catalog import MODELS, HubModel, models_folder
+from myvlm_engine.vlms.catalog import MODELS, HubModel, models_folder, parsed
 from myvlm_engine.vlms.folder import Incomplete, check_folder
 
 NEEDED_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]  # no weights in pickle, of which some repositories have both
@@ -47,6 +47,12 @@ def known_models() -> list[Model]:
     offered = importlib.metadata.entry_points(group="myvlm_engine.vlms")
     hub = [Model(m.name, m.repo, (models_folder() / m.name / "config.json").is_file(), m.size_gb, m.licence) for m in MODELS.values()]
     return [pocket, faces, *hub, *(Model(point.name, f"from {point.dist.name if point.dist else point.value}", True) for point in offered)]
+
+
+def name_listed(vlm: str) -> str | None:
+    """The name in the list of what engine.vlm says, as the engine reads it; None for a folder of one's own."""
+    wanted = parsed(vlm)
+    return wanted.name if wanted.folder is None else None
 
 
 def faces_here() -> bool:

@@ -174,11 +174,17 @@ def test_doctor_goes_on_after_wrong_settings(tmp_path):
     assert "Python" in result.output
 
 
+def test_doctor_leaves_a_model_in_a_folder_to_the_engine():
+    check = doctor._model(Settings(engine=EngineSettings(vlm="llava:/models/mine@4bit")))
+    assert (check.state, check.what) == ("fine", "model") and "the engine looks after it" in check.found
+
+
 @pytest.mark.parametrize(
     ("settings", "look", "says"),
     [
         (Settings(engine=EngineSettings(url="http://127.0.0.1:9")), doctor._engine, "no answer from http://127.0.0.1:9"),
         (Settings(engine=EngineSettings(vlm="pokcet")), doctor._model, "there is no pokcet"),
+        (Settings(engine=EngineSettings(vlm="Qwen/Qwen2.5-VL-3B-Instruct@4bit")), doctor._model, "qwen2.5-vl-3b isn't installed"),
         (Settings(engine=EngineSettings(vlm="llava-1.5-13b@4bit")), doctor._model, "llava-1.5-13b isn't installed"),
         (Settings(engine=EngineSettings(encoder="telescope")), doctor._encoder, "can't be seen by telescope"),
         (Settings(engine=EngineSettings(encoder="faces")), doctor._encoder, "can't be seen by faces"),
