@@ -549,18 +549,23 @@ def privacy(kept: Kept) -> str:
 
 
 def _kept(kept: Kept) -> list[str]:
-    lines = []
-    if kept.concepts:
-        since = f" since {day(kept.oldest)}" if kept.oldest else ""
-        lines.append(f"{counted(kept.concepts, 'concept')}{since}: {', '.join(kept.names)}")
-        lines.append(f"{photos(kept.photos)} ({megabytes(kept.photo_bytes)})")
-    if kept.corrections:
-        lines.append(f"What you said of answers: {counted(kept.corrections, 'time')}")
-    if kept.vectors:
-        lines.append(f"{counted(kept.vectors, 'vector')} computed from these photos")
-    if kept.consents:
-        lines.append(f"Agreed that a face may be taught, by you or with you: {counted(kept.consents, 'time')}")
-    return lines
+    since = f" since {day(kept.oldest)}" if kept.oldest else ""
+    return _those_that_are(
+        (kept.concepts, f"{counted(kept.concepts, 'concept')}{since}: {', '.join(kept.names)}"),
+        (kept.concepts, _pictures(kept)),
+        (kept.corrections, f"What you said of answers: {counted(kept.corrections, 'time')}"),
+        (kept.vectors, f"{counted(kept.vectors, 'vector')} computed from these photos"),
+        (kept.consents, f"Agreed that a face may be taught, by you or with you: {counted(kept.consents, 'time')}"),
+    )
+
+
+def _those_that_are(*lines: tuple[int, str]) -> list[str]:
+    """The lines of which there is any."""
+    return [line for number, line in lines if number]
+
+
+def _pictures(kept: Kept) -> str:
+    return f"{photos(kept.photos)} ({megabytes(kept.photo_bytes)})"
 
 
 PROMISE = (
@@ -598,17 +603,13 @@ def forget_server_question(kept: Kept) -> str:
 
 
 def _kept_here(kept: Kept) -> list[str]:
-    lines = []
-    if kept.concepts:
-        lines.append(f"{counted(kept.concepts, 'concept')}, with those that members keep to themselves")
-        lines.append(f"{photos(kept.photos)} ({megabytes(kept.photo_bytes)})")
-    if kept.vectors:
-        lines.append(f"{counted(kept.vectors, 'vector')} computed from photos")
-    if kept.corrections:
-        lines.append(f"What members said of answers: {counted(kept.corrections, 'time')}")
-    if kept.consents:
-        lines.append(f"Agreed that a face may be taught: {counted(kept.consents, 'time')}")
-    return lines
+    return _those_that_are(
+        (kept.concepts, f"{counted(kept.concepts, 'concept')}, with those that members keep to themselves"),
+        (kept.concepts, _pictures(kept)),
+        (kept.vectors, f"{counted(kept.vectors, 'vector')} computed from photos"),
+        (kept.corrections, f"What members said of answers: {counted(kept.corrections, 'time')}"),
+        (kept.consents, f"Agreed that a face may be taught: {counted(kept.consents, 'time')}"),
+    )
 
 
 def server_forgotten(concepts: int) -> str:

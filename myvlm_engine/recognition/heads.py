@@ -61,7 +61,7 @@ class LinearHead:
     biases: np.ndarray  # (k,) float32
     slope: float
     offset: float
-    doubtful_at: float | None = None  # None: no score is
+    doubtful_at: float | None = None  # None, or where the head says yes already: no score is
 
     @property
     def yes_at(self) -> float:
@@ -346,5 +346,4 @@ def corrected(head: LinearHead, wrong: Sequence[np.ndarray]) -> LinearHead:
     worst = max(head.score(vectors) for vectors in wrong)
     offset = min(head.offset, CORRECTED_LOGIT - head.slope * worst)
     doubtful_at = None if head.doubtful_at is None else max(head.doubtful_at, worst + DOUBT_MARGIN)
-    told_off = replace(head, offset=offset, doubtful_at=doubtful_at)
-    return told_off if doubtful_at is None or doubtful_at < told_off.yes_at else replace(told_off, doubtful_at=None)
+    return replace(head, offset=offset, doubtful_at=doubtful_at)

@@ -146,6 +146,13 @@ def head_of_colours(positives: Sequence[Sight]) -> Head:
 RED, GREEN, BLUE = (200, 40, 40), (40, 200, 40), (40, 40, 200)
 
 
+async def learning_begun(engine: FakeEngine) -> None:
+    """Until the gate is all that a lesson waits for."""
+    async with asyncio.timeout(30):
+        while not engine.teaching:
+            await asyncio.sleep(0.01)
+
+
 def photo_of(colour: tuple[int, int, int], seed: int = 0, size: tuple[int, int] = (96, 64), form: str = "JPEG") -> bytes:
     """A different picture for every seed, of nearly one colour: stripes at a place of their own."""
     rng = np.random.default_rng([*colour, seed])

@@ -73,9 +73,8 @@ async def test_the_setting_decides_when_commands_are_registered(town, env, new_b
 
 async def test_stopping_the_bot_gives_its_training_back(store, engine, new_bot):
     """A stop is no crash: the next start goes on at once, without waiting for a lease to run out."""
-    import asyncio
 
-    from bot_fakes import RED, photo_of
+    from bot_fakes import RED, learning_begun, photo_of
 
     from concept_store.records import Kind, NewConcept, NewPhoto, State, UserId
 
@@ -86,8 +85,6 @@ async def test_stopping_the_bot_gives_its_training_back(store, engine, new_bot):
         NewConcept("Biscuit", Kind.PET, "dog", UserId(1), None, True, None), [NewPhoto(photo, photo, "d")]
     )
     await bot.teacher.wake()
-    async with asyncio.timeout(30):
-        while not engine.teaching:
-            await asyncio.sleep(0.01)
+    await learning_begun(engine)
     await bot.close()
     assert (await store.concept(concept.id)).state is State.QUEUED and engine.teaching == 0

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from bot_fakes import BLUE, GREEN, RED, photo_of, refusal_of, upload, uploads
+from bot_fakes import BLUE, GREEN, RED, learning_begun, photo_of, refusal_of, upload, uploads
 from test_teacher import DeafStore, Room, taught
 
 from bot.engine_client import EngineError
@@ -176,9 +176,7 @@ async def test_photos_added_while_it_learns_begin_the_learning_anew(store, engin
     engine.gate.clear()
     concept = await taught(store)
     await room.teacher.wake()
-    async with asyncio.timeout(30):
-        while not engine.teaching:
-            await asyncio.sleep(0.01)
+    await learning_begun(engine)
     await store.add_photos(concept.id, more(10))
     async with asyncio.timeout(30):
         while len(engine.taught) < 2:  # the next renewal notices

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from bot_fakes import BLUE, GREEN, RED, VLM, FakeEngine, photo_of, refusal_of, sight_of_colour
+from bot_fakes import BLUE, GREEN, RED, VLM, FakeEngine, learning_begun, photo_of, refusal_of, sight_of_colour
 
 from bot.engine_client import EngineError
 from bot.sights import regions_of
@@ -394,9 +394,7 @@ async def test_what_is_forgotten_while_it_learns_is_dropped_without_a_word(store
     engine.gate.clear()
     concept = await taught(store)
     await room.teacher.wake()
-    async with asyncio.timeout(30):
-        while not engine.teaching:
-            await asyncio.sleep(0.01)
+    await learning_begun(engine)
     await store.delete_concept(concept.id)
     await room.done()  # the next renewal notices, long before the engine is done
     assert room.listener.ended == [] and engine.teaching == 0
