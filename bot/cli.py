@@ -193,9 +193,10 @@ def eval_concepts(
 
     Methods. myvlm: all of it. no-guidance: the model's own words with the embedding, as in the paper; names are not put in. no-norm,
     no-regulariser, no-augmentation: no-guidance without that part. no-head: no-guidance, with the embeddings of four concepts in every
-    photo, whoever is in it. name-substitution: nothing is learned, the name takes the class noun's place. textual-inversion: a word
-    learned in the language model's embedding space, right behind the photo's tokens; no head, no norm matching, no regulariser.
-    clip-text: a word learned in CLIP's text space decides who is there; needs open_clip's weights.
+    photo, whoever is in it. no-embedding: nothing is learned, names are put in as with myvlm. name-substitution: nothing is learned,
+    the name takes the class noun's place where the frozen model's caption has it. textual-inversion: a word learned in the language
+    model's embedding space, right behind the photo's tokens; no head, no norm matching, no regulariser. clip-text: name-substitution
+    where a word learned in CLIP's text space decides who is there; needs open_clip's weights.
     """
     figures = _evaluation_of(folder)
     from .looking import looking

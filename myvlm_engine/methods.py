@@ -35,7 +35,8 @@ METHODS = {
     "no-regulariser": Method("no-guidance with lambda 0", training={"regulariser": 0.0}),
     "no-augmentation": Method("no-guidance, learned from the photos alone", training={"augmented_per_photo": 0}),
     "no-head": Method("no-guidance, with the embeddings of four concepts in every photo, whoever is in it", heads=False),
-    "name-substitution": Method("heads, and the name in the place of the class noun; nothing is learned", learns=False, guided=True),
+    "no-embedding": Method("heads, and every recognised name in the caption; nothing is learned", learns=False, guided=True),
+    "name-substitution": Method("heads, and the name in the class noun's place where the caption has it; nothing is learned", learns=False),
     "textual-inversion": Method(
         "a word learned in the language model's embedding space: no head, no norm matching, no regulariser",
         heads=False,
@@ -43,7 +44,7 @@ METHODS = {
         training={"regulariser": 0.0},
     ),
     "clip-text": Method(
-        "a word learned in CLIP's text space finds the photos; the name by substitution", learns=False, guided=True, clip=True
+        "a word learned in CLIP's text space finds the photos; the name by substitution", learns=False, clip=True
     ),
 }
 

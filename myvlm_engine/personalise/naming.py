@@ -39,7 +39,8 @@ def answer(
     vlm: Vlm, view: View, question: str | None, concepts: Sequence[Fired], absent_names: Sequence[str], guided: bool = True
 ) -> Answered:
     """`concepts` are those that fired, surest first; `absent_names` the scope's others. Not `guided`: a caption is what the VLM
-    itself writes with the embeddings in place, named or not (the paper's setting, for comparisons)."""
+    itself writes with the embeddings in place, named or not, and a concept that has none is put in the place of its noun, if that
+    was said (the paper's settings, for comparisons)."""
     from .questions import reply
 
     if question is not None:
@@ -59,9 +60,10 @@ def describe(vlm: Vlm, view: View, concepts: Sequence[Fired], absent_names: Sequ
 
 
 def describe_freely(vlm: Vlm, view: View, concepts: Sequence[Fired], absent_names: Sequence[str]) -> Answered:
-    base, rule = generate(vlm, view, None), rule_of(concepts, absent_names)
-    text = generate(vlm, view, None, stacked(vlm, concepts), decoding(rule)) if concepts else base
-    text = permitted(vlm, view, None, polished(text, names_of(concepts)), rule)
+    base, rule, vectors = generate(vlm, view, None), rule_of(concepts, absent_names), stacked(vlm, concepts)
+    said = generate(vlm, view, None, vectors, decoding(rule)) if len(vectors) else base
+    said = with_names(polished(said, names_of(concepts)), [c for c in concepts if c.embedding is None])
+    text = permitted(vlm, view, None, said, rule)
     return text, base, named(text, concepts)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ..photo_sets import TAUGHT, Subject, read_photo_set
+from ..photo_sets import TAUGHT, Subject, read_photo_set, split
 from .negatives import photos_in, read_photo
 from .windows import Box
 
@@ -69,8 +68,9 @@ def make_clutter(subjects: Path, backgrounds: Sequence[Path], out: Path, seed: i
     return made
 
 
-def _set_aside(subject: Subject, count: int, out: Path, seed: int) -> list[Path]:
-    chosen = random.Random(f"{seed}/{subject.name}").sample(subject.photos, min(count, len(subject.photos) - 1))
+def _set_aside(subject: Subject, count: int, out: Path, seed: int) -> Sequence[Path]:
+    """The photos that `myvlm eval` teaches with that seed. Errors: CantMeasure where there is only one."""
+    chosen = split(subject, count, seed).taught if count else ()
     for path in chosen:
         folder = out / "concepts" / subject.name / TAUGHT
         folder.mkdir(parents=True, exist_ok=True)

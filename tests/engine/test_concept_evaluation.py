@@ -67,8 +67,8 @@ def test_everybody_is_taught_and_named_and_the_figures_have_their_names(folder, 
 
 
 @pytest.mark.slow
-def test_name_substitution_learns_nothing(folder, engine):
-    figures, trials, _ = concept_figures(engine, folder, matched_by(looking), Plan(methods=("name-substitution",)))
+def test_without_an_embedding_nothing_is_learned_and_every_recognised_name_is_said(folder, engine):
+    figures, trials, _ = concept_figures(engine, folder, matched_by(looking), Plan(methods=("no-embedding",)))
     assert not trials[0].learned and engine.parts.learn_concept.given == {}
     assert figures["captions"]["name_recall_recognised"] == 1.0
     assert figures["seconds"]["learned_p50"] == 0

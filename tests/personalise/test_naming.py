@@ -73,6 +73,14 @@ def test_the_paper_s_setting_says_what_the_vlm_says():
     assert said(always("the Biscuit runs."), None, [BISCUIT], guided=False)[0] == "Biscuit runs."
 
 
+def test_name_substitution_as_published_names_only_where_the_noun_was_said():
+    unlearned = concept("Biscuit", learned=False)
+    assert said(always("A brown dog runs."), None, [unlearned], guided=False)[0] == "Biscuit runs."
+    text, _, named = said(always("A sofa by a window."), None, [unlearned], guided=False)
+    assert text == "A sofa by a window." and named[0].how == "missing"
+    assert said(always("A dog barks at a dog."), None, [BISCUIT, concept("Rex", learned=False)], guided=False)[0] == "Rex barks at a dog."
+
+
 NAMES = ["Biscuit", "Rex", "Corgi Joe", "Joe", "Photo", "Ömer", "The Captain", "Cookie", "Yes"]
 QUESTIONS = [None, None, "What is it doing?", "Who is this?", "Is the dog asleep?", "Is {} here?", "What does {} hold?"]
 
