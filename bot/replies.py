@@ -22,6 +22,7 @@ from .errors import Refusal, RefusalCode
 from .explaining import Reason
 from .names import DEFAULT_NOUNS
 from .photos import Photo
+from .portraits import SHOWS_PERSON
 from .teaching import LOST, Progress
 
 BAR_CELLS = 12
@@ -178,6 +179,11 @@ ENGINE_ERRORS: dict[ErrorCode, Callable[[Facts], str]] = {
 UNREACHABLE = "My eyes are away: the recognition service isn't running. Nothing was changed; try again in a minute."
 SLOW = "That took too long, so I gave up on it. Nothing was changed; try again in a minute."
 STORE_DOWN = "I can't reach my memory right now. Nothing was changed; try again in a minute, or tell whoever runs the bot."
+PERSON_SHOWN = (
+    "What these photos have in common is somebody's face, and I learn people only with `kind: person`, where they are asked first. Press "
+    "**Forget …**, then run `/teach` again: with photos that show the pet or the thing without a face in the middle; or, if it is a doll, a "
+    "statue or a picture, with that word in `what`."
+)
 BROKEN_OFF = "Learning broke off several times. The photos are kept: press **Try again**, or tell whoever runs the bot."
 
 
@@ -209,9 +215,11 @@ def store_sentence(error: StoreError) -> str:
 
 
 def failure_sentence(failure: str | None) -> str:
-    """Of `Concept.failure`: an engine's code, or "lost"."""
+    """Of `Concept.failure`: an engine's code, "lost" or "shows_person"."""
     if failure == LOST:
         return BROKEN_OFF
+    if failure == SHOWS_PERSON:
+        return PERSON_SHOWN
     if failure in get_args(ErrorCode):
         return ENGINE_ERRORS[failure]({})  # type: ignore[index]
     return ENGINE_ERRORS["internal"]({})

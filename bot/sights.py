@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from concept_store.records import Head, Kind, Regions
@@ -21,6 +23,11 @@ def sight_of(regions: Regions) -> messages.Sight:
 def head_of(head: messages.Head) -> Head:
     vectors = messages.unpack(head.vectors, "float32").reshape(-1, head.width)
     return Head(head.encoder, vectors, np.asarray(head.biases, dtype=np.float32), head.slope, head.offset, head.doubtful_at)
+
+
+def without_faces(seen: Sequence[Regions]) -> list[Regions]:
+    """What may be kept of a photo in which somebody was corrected: people in it have agreed to nothing."""
+    return [regions for regions in seen if not regions.encoder.startswith(messages.FACES)]
 
 
 def encoder_for(kind: Kind, encoders: list[str]) -> str:

@@ -16,13 +16,14 @@ from typing import Any, Literal, Protocol, TypeVar
 import structlog
 
 from concept_store.errors import LeaseLost, NotFound, StoreError
-from concept_store.records import Announce, Claim, Concept, ConceptId, Embedding, GuildId, Kind, Photo, Regions, Scope, State
+from concept_store.records import Announce, Box, Claim, Concept, ConceptId, Embedding, GuildId, Kind, Photo, Regions, Scope, State
 from concept_store.store import ConceptStore
 from myvlm_engine.messages import FACES, FitRequest, HealthReply, Sight, TaughtPhoto, TeachEvent, TeachRequest
 
 from .asking import SEVERAL, offered, only
 from .engine_client import Engine, EngineError, EngineUnreachable
 from .names import DEFAULT_NOUNS
+from .portraits import SHOWS_PERSON, Pictured, depicts, show_person
 from .sights import encoder_for, head_of, regions_of, sight_of
 
 log = structlog.get_logger("myvlm.teaching")
@@ -53,6 +54,10 @@ class Progress:
 
 class GivenUp(Exception):
     """It was tried as often as is allowed."""
+
+
+class ShowsPerson(Exception):
+    """A pet or a thing was to be learned, and the photos have a face in common."""
 
 
 class Listener(Protocol):
@@ -167,6 +172,8 @@ class Teacher:
         except GivenUp:
             self._broken_off.pop(concept_id, None)
             await self._failed(lease, LOST)
+        except ShowsPerson:
+            await self._failed(lease, SHOWS_PERSON)
         except (EngineUnreachable, EngineError) as error:
             await self._met(lease, error)
         except asyncio.CancelledError:
@@ -238,12 +245,12 @@ class Teacher:
 
     # -- the method's steps
     async def _learn(self, lease: Lease, concept: Concept) -> str:
-        """Gives the name that it can say now. Errors: GivenUp, EngineError, EngineUnreachable, StoreError."""
+        """Gives the name that it can say now. Errors: GivenUp, ShowsPerson, EngineError, EngineUnreachable, StoreError."""
         if concept.attempts > self.limits.max_attempts or self._broken_off[concept.id] >= self.limits.max_attempts:
             raise GivenUp
         photos = await self.store.photos(concept.id)
-        concept, seen = await self._see(concept, photos)
-        await self._fit(lease, concept, photos, seen)
+        concept, seen, pictured = await self._see(concept, photos)
+        await self._fit(lease, concept, photos, seen, pictured)
         concept = await self.store.concept(concept.id)
         async with self._turn(concept):
             return await self._embed(lease, concept)
@@ -257,22 +264,26 @@ class Teacher:
         elif concept.state is State.READY:  # and not queued again in this moment, with more photos
             await self.listener.finished(concept)
 
-    async def _see(self, concept: Concept, photos: Sequence[Photo]) -> tuple[Concept, list[Regions]]:
-        """Region vectors of every photo, from the store where this encoder has seen them all, and a noun if none was given."""
+    async def _see(self, concept: Concept, photos: Sequence[Photo]) -> tuple[Concept, list[Regions], list[Pictured]]:
+        """Region vectors of every photo, from the store where this encoder has seen them all, and a noun if none was given. What else was
+        seen isn't kept: it is empty then."""
         encoder = encoder_for(concept.kind, (await self._ready_health()).encoders)
         known = await self.store.regions(concept.id, encoder)
         if len(known) == len(photos) and concept.class_noun:
-            return concept, await self._meant(photos, known)
+            return concept, await self._meant(photos, known), []
         hints: Counter[str] = Counter()
+        pictured = []
         for number, photo in enumerate(photos, 1):
             await self.listener.progress(concept, Progress("seeing", step=number, of=len(photos)))
-            reply = await self.engine.see(photo.data)
+            reply = await self.engine.see(photo.data, faces=concept.kind is not Kind.PERSON)
+            pictured.append(Pictured(reply.faces, reply.noun))
             for sight in reply.sights:
-                await self.store.save_regions(photo.id, regions_of(sight))
+                if sight.encoder == encoder:  # whoever's face is beside a pet has agreed to nothing
+                    await self.store.save_regions(photo.id, regions_of(sight))
             hints.update([reply.noun] if reply.noun else [])
         if not concept.class_noun:
             concept = await self.store.set_class_noun(concept.id, agreed_noun(concept.kind, hints, len(photos)))
-        return concept, await self._meant(photos, await self.store.regions(concept.id, encoder))
+        return concept, await self._meant(photos, await self.store.regions(concept.id, encoder)), pictured
 
     async def _meant(self, photos: Sequence[Photo], seen: Sequence[Regions]) -> list[Regions]:
         """Where its teacher chose a face, that one alone: what the others in the photo looked like is forgotten."""
@@ -285,19 +296,33 @@ class Teacher:
                 await self.store.save_regions(photo.id, kept[at])
         return kept
 
-    async def _fit(self, lease: Lease, concept: Concept, photos: Sequence[Photo], seen: list[Regions]) -> None:
+    async def _fit(
+        self, lease: Lease, concept: Concept, photos: Sequence[Photo], seen: list[Regions], pictured: Sequence[Pictured]
+    ) -> None:
         """The head: from here on the concept is recognised, and named by its name in place of its class noun. A photo without a box was
         added since the head was fitted; boxes are kept after the head, so that a head that was lost with a process is fitted again."""
         added = any(photo.box is None for photo in photos)
         fresh = added or await self.store.head(concept.id, seen[0].encoder) is None
         if fresh:
             reply = await self.engine.fit(await self._fit_request(concept, seen))
+            if added:
+                await self._refuse_people(concept, photos, pictured, reply.photo_boxes)
             await self.store.save_head(lease.claim, head_of(reply.head))
             for photo, box in zip(photos, reply.photo_boxes, strict=False):
                 await self.store.save_box(photo.id, box)
         await self.listener.progress(await self.store.concept(concept.id), Progress("usable"))
         if fresh:
             await self._refit_neighbours(concept, seen)
+
+    async def _refuse_people(self, concept: Concept, photos: Sequence[Photo], pictured: Sequence[Pictured], boxes: Sequence[Box]) -> None:
+        """Nobody's face is learned as a thing: people are asked first. Errors: ShowsPerson, EngineError, EngineUnreachable."""
+        if concept.kind is Kind.PERSON or depicts(concept.class_noun):
+            return
+        if not pictured:  # the photos were looked at before a restart
+            replies = [await self.engine.see(photo.data, faces=True) for photo in photos]
+            pictured = [Pictured(reply.faces, reply.noun) for reply in replies]
+        if show_person(pictured, boxes):
+            raise ShowsPerson
 
     async def _fit_request(self, concept: Concept, seen: Sequence[Regions]) -> FitRequest:
         encoder = seen[0].encoder

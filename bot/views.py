@@ -23,12 +23,13 @@ from .drawing import FACES_A_ROW, SQUARES
 from .errors import Refusal
 from .explaining import Reason
 from .marks import Mark
+from .portraits import SHOWS_PERSON
 from .responding import answering
 
 OPTIONS = 25  # of a select, Discord's limit
 PAGE = 8  # concepts on a page: three components each of the 40 a message may have, and one file each of the 10
 BLUE, GREEN, RED, GREY = (discord.Colour(value) for value in (0x5865F2, 0x3BA55D, 0xD83C3E, 0x80848E))
-OTHER_PHOTOS = ("no_face",)  # failures that only other photos help against
+OTHER_PHOTOS = ("no_face", SHOWS_PERSON)  # failures that only other photos help against
 COLOURS = {"ready": GREEN, "failed": RED, "waiting": GREY}
 
 

@@ -60,6 +60,7 @@ class Parts:
     device: str = "cpu"
     dtype: str = "float32"
     lessons: int = 1  # concepts that learn at the same time, in one batch
+    large_faces: Callable[[Image.Image], list[Box]] = lambda image: []  # as recognition.faces.large_faces
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,8 @@ class Engine:
         """Region vectors of one photo, one pass per encoder. Errors: NotAPicture."""
         image = decode_photo(request.photo)
         hints = [hint for e in self.parts.encoders if (hint := e.noun_hint(image))]
-        return SeeReply(sights=[sight_of(e, image) for e in self.parts.encoders], noun=hints[0] if hints else None)
+        faces = self.parts.large_faces(image) if request.faces else []
+        return SeeReply(sights=[sight_of(e, image) for e in self.parts.encoders], noun=hints[0] if hints else None, faces=faces)
 
     def fit(self, request: FitRequest) -> FitReply:
         """One concept's head from region vectors; the negatives are ours. Errors: NoPhotos, NoFace,
@@ -207,6 +209,7 @@ def load_engine(vlm: str = "pocket", encoders: Sequence[str] = ("embedded",), de
 
     from .personalise.naming import answer
     from .personalise.training import Together, learn_concept
+    from .recognition.faces import large_faces
     from .recognition.fitting import fit_head
     from .recognition.negatives import encoder_with_bank
     from .vlms.base import load_vlm
@@ -218,7 +221,8 @@ def load_engine(vlm: str = "pocket", encoders: Sequence[str] = ("embedded",), de
     seeing = [encoder_with_bank(name, place) for name in encoders]
     speaking = load_vlm(vlm, place)
     lessons, learn = (1 if place == "cpu" else LESSONS), partial(learn_concept, together=Together())
-    return Engine(Parts(speaking, seeing, fit_head, learn, answer, place, getattr(speaking, "dtype", "float32"), lessons))
+    dtype = getattr(speaking, "dtype", "float32")
+    return Engine(Parts(speaking, seeing, fit_head, learn, answer, place, dtype, lessons, large_faces))
 
 
 def best_device() -> str:

@@ -37,11 +37,13 @@ class Sight(Message):
 
 class SeeRequest(Message):
     photo: Base64
+    faces: bool = False  # say where large faces are, too
 
 
 class SeeReply(Message):
     sights: list[Sight]  # one per encoder
     noun: str | None = None  # what the encoder's own classifier calls the main thing, if it is sure: a hint for class_noun
+    faces: list[Box] = []  # where somebody's face is a good part of the photo, if that was asked; nothing tells whose
 
 
 class Head(Message):

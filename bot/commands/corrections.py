@@ -1,7 +1,7 @@
 """What members say to an answer: the buttons "right", "not …", "is …" (yes, and "also in the photo …") and "undo".
 
-The photo and the question are read from the message itself: only the photo's vectors are kept, and only with a correction. Of a
-person's photo not even these, because faces of people nobody asked may be in it.
+The photo and the question are read from the message itself: only the photo's vectors are kept, and only with a correction. Those of
+faces never, and of a person's photo none, because people nobody asked may be in it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ..marks import Mark
 from ..permissions import refuse_changing, visible
 from ..photos import Photo
 from ..responding import replace, reply
+from ..sights import without_faces
 from .concepts import behind
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ async def keep(interaction: Interaction, concept: Concept, look: Look, present: 
     said = await store.said(concept.id, digest)
     if said and said.user_id == concept.owner_id != user and said.present != present:
         raise Refusal("teacher_said", name=concept.name, teacher_id=concept.owner_id)
-    vectors = () if concept.kind is Kind.PERSON else look.sights
+    vectors = () if concept.kind is Kind.PERSON else without_faces(look.sights)
     await store.add_correction(concept.id, vectors, present, digest, user, at_most)
 
 

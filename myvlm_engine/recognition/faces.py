@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +32,7 @@ CHIP_PADDING = 0.25  # dlib's: of the face's size, around it
 FOUND_AT = 0.9  # MTCNN's certainty; below it mostly isn't a face
 SMALLEST_SHARE, SMALLEST_PX = 0.05, 24  # of the longer side: smaller faces are in the background, and too coarse to tell apart
 LARGEST_SIDE_PX = 1280  # of the photo in which faces are looked for
+PORTRAIT_SHARE, PORTRAIT_PX = 0.12, 480  # the same two for faces that are a good part of the photo
 MARGIN = 0.125  # the photo's edge is repeated by so much: tight crops are found, too
 MOST_FACES = 24
 # SFace's crop has the eyes where ArcFace's template has them: this part of dlib's picture of that size and padding
@@ -58,33 +60,23 @@ class Describer(Protocol):
         """(H, W, 3) uint8 -> (n, width) float32, compared by distance."""
 
 
-class FaceEncoder:
-    """Region vectors of a photo are its faces, the largest first; a photo without a face has none."""
+class FaceFinder:
+    """Where faces are, by MTCNN; whose they are it can't tell. Faces below `smallest` of the looked-at picture's longer side aren't looked
+    for; the picture is made no larger than `largest_px`."""
 
-    name = FACES
-
-    def __init__(self, describer: Describer, device: str = "cpu"):
+    def __init__(self, device: str = "cpu", smallest: float = SMALLEST_SHARE, largest_px: int = LARGEST_SIDE_PX):
         from facenet_pytorch import MTCNN  # its weights are in its wheel
 
-        self.describer, self.width = describer, describer.width + EXTRA
+        self.smallest, self.largest_px = smallest, largest_px
         self.detector: Any = MTCNN(keep_all=True, post_process=False, device=torch.device(device)).eval()
-        self.fingerprint = f"{FACES}-{FORMAT}-{describer.name}-{hash_of([*detector_weights(), *describer.weights])}"
-
-    def see(self, image: Image.Image) -> Seen:
-        pixels, faces = self.found(image)
-        vectors = lifted(self.describer(pixels, faces)) if faces else np.zeros((0, self.width))
-        return Seen(vectors.astype(np.float16), [face.box for face in faces])
-
-    def noun_hint(self, image: Image.Image) -> str | None:
-        return None  # a person is a person
 
     def found(self, image: Image.Image) -> tuple[np.ndarray, list[Face]]:
-        """The looked-at picture with its repeated edge (H, W, 3) uint8, and the faces in it."""
+        """The looked-at picture with its repeated edge (H, W, 3) uint8, and the faces in it, the largest first."""
         image = image.convert("RGB")
-        image.thumbnail((LARGEST_SIDE_PX, LARGEST_SIDE_PX))
+        image.thumbnail((self.largest_px, self.largest_px))
         edge = round(MARGIN * min(image.size))
         pixels = np.pad(np.asarray(image), ((edge, edge), (edge, edge), (0, 0)), mode="edge")
-        self.detector.min_face_size = max(SMALLEST_PX, round(SMALLEST_SHARE * max(image.size)))
+        self.detector.min_face_size = max(SMALLEST_PX, round(self.smallest * max(image.size)))
         boxes, certainty = self._detected(pixels)
         faces = [face_of(box, edge, image.size) for box, sure in zip(boxes, certainty, strict=True) if sure >= FOUND_AT]
         return pixels, [face for face in faces if face is not None][:MOST_FACES]
@@ -94,6 +86,36 @@ class FaceEncoder:
             return [], []
         boxes, certainty = self.detector.detect(Image.fromarray(pixels))
         return ([], []) if boxes is None else (list(boxes), list(certainty))
+
+
+@lru_cache(maxsize=1)
+def _portrait_finder() -> FaceFinder:
+    return FaceFinder("cpu", PORTRAIT_SHARE, PORTRAIT_PX)
+
+
+def large_faces(image: Image.Image) -> list[Box]:
+    """Boxes of the faces that are a good part of a photo, as in a portrait. Tells nothing of whose they are."""
+    found = [face.box for face in _portrait_finder().found(image)[1]]
+    return [box for box in found if (box[2] - box[0]) * (box[3] - box[1]) >= PORTRAIT_SHARE**2]
+
+
+class FaceEncoder:
+    """Region vectors of a photo are its faces, the largest first; a photo without a face has none."""
+
+    name = FACES
+
+    def __init__(self, describer: Describer, device: str = "cpu"):
+        self.describer, self.width = describer, describer.width + EXTRA
+        self.finder = FaceFinder(device)
+        self.fingerprint = f"{FACES}-{FORMAT}-{describer.name}-{hash_of([*detector_weights(), *describer.weights])}"
+
+    def see(self, image: Image.Image) -> Seen:
+        pixels, faces = self.finder.found(image)
+        vectors = lifted(self.describer(pixels, faces)) if faces else np.zeros((0, self.width))
+        return Seen(vectors.astype(np.float16), [face.box for face in faces])
+
+    def noun_hint(self, image: Image.Image) -> str | None:
+        return None  # a person is a person
 
 
 def face_of(corners: np.ndarray, edge: int, size: tuple[int, int]) -> Face | None:

@@ -18,6 +18,7 @@ from bot.engine_client import EngineError, EngineUnreachable, Facts
 from myvlm_engine.messages import (
     AnswerReply,
     AnswerRequest,
+    Box,
     ErrorCode,
     FitReply,
     FitRequest,
@@ -45,6 +46,7 @@ class FakeEngine:
         self.vlm = VLM
         self.encoders = [ENCODER]
         self.noun: str | None = None
+        self.faces: list[Box] = []  # large ones, in every photo
         self.refuse: dict[str, EngineError] = {}  # verb -> error
         self.break_after: int | None = None  # steps after which the stream is cut, once
         self.gate = asyncio.Event()
@@ -64,9 +66,9 @@ class FakeEngine:
         if verb in self.refuse:
             raise self.refuse[verb]
 
-    async def see(self, photo: bytes) -> SeeReply:
+    async def see(self, photo: bytes, faces: bool = False) -> SeeReply:
         self._called("see")
-        return SeeReply(sights=[sight_of_colour(photo)], noun=self.noun)
+        return SeeReply(sights=[sight_of_colour(photo)], noun=self.noun, faces=self.faces if faces else [])
 
     async def fit(self, request: FitRequest) -> FitReply:
         self._called("fit")
@@ -193,8 +195,8 @@ class FaceEngine(FakeEngine):
         super().__init__(steps)
         self.encoders = [ENCODER, FACES]
 
-    async def see(self, photo: bytes) -> SeeReply:
-        reply = await super().see(photo)
+    async def see(self, photo: bytes, faces: bool = False) -> SeeReply:
+        reply = await super().see(photo, faces)
         return SeeReply(sights=[*reply.sights, sight_of_stripes(photo, self.encoders[1])], noun=reply.noun)
 
     async def fit(self, request: FitRequest) -> FitReply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from bot_fakes import BLUE, GREEN, RED, photo_of, refusal_of, test_settings, upload, uploads
+from bot_fakes import BLUE, ENCODER, GREEN, RED, photo_of, refusal_of, test_settings, upload, uploads
 
 from bot.errors import Refusal
 from concept_store.records import Scope, State
@@ -344,6 +344,20 @@ async def test_where_only_other_photos_help_it_is_offered_to_forget_these(town, 
     await town.alice.click(asked.response, label="Forget for good")
     town.engine.refuse.clear()
     assert "Biscuit is ready" in read((await teach(town)).response)
+
+
+async def test_somebodys_face_isn_t_learned_as_a_thing(town, read):
+    """People are asked first; whoever means a doll says so."""
+    town.engine.faces = [(0.3, 0.2, 0.7, 0.8)]
+    failed = await teach(town, kind="object")
+    assert "is somebody's face" in read(failed.response) and "`kind: person`" in read(failed.response)
+    assert "Try again" not in str(failed.response.components)
+    anna = await town.store.find(Scope(town.alice.id, town.guild.id), "Biscuit")
+    assert await town.store.head(anna.id, ENCODER) is None
+    assert "Biscuit" not in read((await town.alice.slash(town.channel, "describe", **{"photo": uploads(RED)["photo1"]})).response)
+    asked = await town.alice.click(failed.response, label="Forget …")
+    await town.alice.click(asked.response, label="Forget for good")
+    assert "Biscuit is ready" in read((await teach(town, kind="object", what="rag doll")).response)
 
 
 async def test_suggestions_for_what(town):

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from bot_fakes import BLUE, GREEN, RED, VLM, FakeEngine, learning_begun, photo_of, refusal_of, sight_of_colour
+from bot_fakes import BLUE, ENCODER, GREEN, RED, VLM, FakeEngine, learning_begun, photo_of, refusal_of, sight_of_colour
 
 from bot.engine_client import EngineError
+from bot.portraits import SHOWS_PERSON
 from bot.sights import regions_of
 from bot.teaching import LOST, NOWHERE, Progress, Teacher, TrainerLimits, agreed_noun
 from concept_store.records import Concept, GuildId, Kind, NewConcept, NewPhoto, Scope, State, UserId
@@ -286,6 +287,36 @@ async def test_a_lasting_refusal_fails_the_concept_with_its_code(room, verb):
     assert [ended.id for ended in room.listener.ended] == [concept.id]
 
 
+@pytest.mark.parametrize("noun", [None, "dog"])
+async def test_a_large_face_is_somebodys_unless_the_encoder_sees_an_animal(room, noun):
+    room.engine.faces, room.engine.noun = [(0.3, 0.2, 0.7, 0.8)], noun
+    concept = await taught(room.store)
+    await room.run()
+    ended = await room.store.concept(concept.id)
+    assert (ended.state, ended.failure) == ((State.READY, None) if noun else (State.FAILED, SHOWS_PERSON))
+    assert (await room.store.head(concept.id, ENCODER) is None) is (noun is None)
+
+
+async def test_faces_are_looked_for_again_where_a_restart_came_between_seeing_and_fitting(room):
+    room.engine.faces = [(0.3, 0.2, 0.7, 0.8)]
+    concept = await taught(room.store)
+    for photo in await room.store.photos(concept.id):
+        await room.store.save_regions(photo.id, regions_of(sight_of_colour(photo.data)))
+    await room.store.set_class_noun(concept.id, "thing")
+    await room.run()
+    assert (await room.store.concept(concept.id)).failure == SHOWS_PERSON
+
+
+async def test_what_was_learned_before_is_learned_again_whatever_it_looks_like(room):
+    """Its teacher was let through when the photos were new."""
+    concept = await taught(room.store)
+    await room.run()
+    room.engine.faces, room.engine.encoders = [(0.3, 0.2, 0.7, 0.8)], ["colours:2"]
+    await room.teacher.relearn_outdated()
+    await room.run()
+    assert (await room.store.concept(concept.id)).failure != SHOWS_PERSON
+
+
 async def test_a_fault_of_ours_fails_the_concept_and_spares_the_next(room):
     async def broken(request: object) -> None:
         raise KeyError("surprise")
@@ -322,7 +353,7 @@ async def test_a_bot_killed_at_any_moment_is_followed_by_one_that_goes_on(store,
     """No release, no goodbye: the lease runs out, and the next process takes over where the store stands."""
     hanging = asyncio.Event()
 
-    async def hang(*_: object) -> None:
+    async def hang(*_: object, **more: object) -> None:
         hanging.set()
         await asyncio.sleep(60)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bot_fakes import BLUE, FACES, GREEN, RED, FaceEngine, crowd, sight_of_stripes
+from bot_fakes import BLUE, ENCODER, FACES, GREEN, RED, FaceEngine, crowd, sight_of_colour, sight_of_stripes
 from PIL import Image
 from test_discord_schema import faults, needs_spec
 from test_teacher import ALICE, HERE, DeafStore, Room
@@ -68,6 +68,18 @@ def whispered(result):
     (told,) = result.followups
     assert told.ephemeral
     return told
+
+
+# -- bystanders
+async def test_faces_beside_a_pet_are_kept_neither_when_it_is_taught_nor_when_it_is_corrected(town, read):
+    await town.alice.slash(town.channel, "teach", name="Biscuit", kind="pet", photo1=("a.jpg", crowd(RED, GREEN)))
+    biscuit = await town.store.find(Scope(town.alice.id, town.guild.id), "Biscuit")
+    said = (await town.bob.slash(town.channel, "describe", photo=("b.jpg", crowd(RED, GREEN, seed=3)))).response
+    assert "Biscuit" in read(said)
+    await town.bob.click(said, label="✗ not Biscuit")
+    for kept in (town.store.regions, town.store.corrections):
+        assert len(await kept(biscuit.id, ENCODER)) == 1
+        assert await kept(biscuit.id, FACES) == []
 
 
 # -- asking and answering
@@ -306,8 +318,11 @@ async def test_a_bot_killed_between_keeping_the_faces_and_failing_the_teach_asks
 
 
 async def test_what_another_encoder_saw_in_the_photo_stays_as_it_is(town, crowded):
+    concept = await bobby(town)
+    for photo in await town.store.photos(concept.id):
+        await town.store.save_regions(photo.id, regions_of(sight_of_colour(photo.data)))
     await town.bob.click(whispered(crowded), label="1")
-    seen = await town.store.regions((await bobby(town)).id, town.engine.encoders[0])
+    seen = await town.store.regions(concept.id, town.engine.encoders[0])
     assert [len(regions.boxes) for regions in seen] == [1, 1]
 
 

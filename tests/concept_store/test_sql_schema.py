@@ -10,8 +10,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, inspect
 
-from concept_store.conformance.samples import ENCODER, LEFT, RIGHT, create, scope, seen
+from concept_store.conformance.samples import ENCODER, LEFT, OTHER_ENCODER, RIGHT, create, scope, seen
 from concept_store.errors import StoreUnusable
+from concept_store.records import Kind
 from concept_store.sql import open_sql_store
 from concept_store.sql.tables import metadata
 
@@ -90,6 +91,24 @@ async def test_a_store_of_the_first_schema_is_brought_up_with_all_that_is_in_it(
     store = await open_sql_store(f"sqlite:///{path}")
     assert await store.photos(made.id) == [first, second]
     assert len(await store.regions(made.id, ENCODER)) == 1
+    await store.close()
+
+
+async def test_faces_that_were_kept_beside_a_pet_are_deleted_and_those_of_people_stay(path: Path):
+    store = await open_sql_store(f"sqlite:///{path}")
+    pet, person = await create(store), await create(store, "Anna", kind=Kind.PERSON)
+    for made in (pet, person):
+        for photo in await store.photos(made.id):
+            await store.save_regions(photo.id, seen(0))
+            await store.save_regions(photo.id, seen(0, encoder=OTHER_ENCODER))
+    await store.add_correction(pet.id, [seen(1), seen(1, encoder=OTHER_ENCODER)], False, "digest")
+    await store.close()
+    with create_engine(f"sqlite:///{path}").begin() as connection:
+        taken_back(connection, "0003")
+    store = await open_sql_store(f"sqlite:///{path}")
+    assert [len(await store.regions(pet.id, encoder)) for encoder in (ENCODER, OTHER_ENCODER)] == [2, 0]
+    assert [len(await store.regions(person.id, encoder)) for encoder in (ENCODER, OTHER_ENCODER)] == [2, 2]
+    assert [len(await store.corrections(pet.id, encoder)) for encoder in (ENCODER, OTHER_ENCODER)] == [1, 0]
     await store.close()
 
 

@@ -57,7 +57,15 @@ async def test_a_photo_is_seen_by_every_encoder_with_a_hint_of_its_noun():
     async with served() as client:
         reply = SeeReply.model_validate_json((await client.post("/v1/see", json={"photo": PHOTO})).content)
     assert [(s.encoder, s.array().shape) for s in reply.sights] == [(ENCODER, (1, 3))]
-    assert reply.noun == "ball"
+    assert reply.noun == "ball" and reply.faces == []
+
+
+async def test_large_faces_are_looked_for_only_where_that_is_asked():
+    asked = []
+    made = replace(fake_engine().parts, large_faces=lambda image: asked.append(image.size) or [(0.1, 0.1, 0.6, 0.9)])
+    async with served(lambda: Engine(made)) as client:
+        replies = [(await client.post("/v1/see", json={"photo": PHOTO, **more})).json() for more in ({}, {"faces": True})]
+    assert [reply["faces"] for reply in replies] == [[], [[0.1, 0.1, 0.6, 0.9]]] and len(asked) == 1
 
 
 async def test_a_head_is_fitted_from_sights():

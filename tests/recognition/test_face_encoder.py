@@ -104,7 +104,7 @@ def test_sface_is_used_beside_dlib_wherever_it_is_installed(monkeypatch):
 @pytest.mark.slow
 def test_the_pairs_vector_is_both_descriptors_side_by_side(encoder, portrait):
     """The plain reference: each describer alone."""
-    pixels, found = encoder.found(portrait)
+    pixels, found = encoder.finder.found(portrait)
     vectors = encoder.describer(pixels, found)
     assert vectors.shape == (len(found), encoder.describer.width)
     assert vectors[:, :128] == pytest.approx(DlibDescriber()(pixels, found), abs=1e-5)
@@ -152,3 +152,14 @@ def test_facenets_weights_come_from_a_local_file_and_from_nowhere_else(tmp_path)
     for wrong in ("other.pt", "gone.pt"):
         with pytest.raises(FacesMissing, match=r"engine\.face_weights"):
             FacenetDescriber(tmp_path / wrong)
+
+
+# -- faces that are only found
+@pytest.mark.slow
+def test_a_portrait_has_a_large_face_and_a_scene_none(portrait):
+    (face,) = faces.large_faces(portrait)
+    assert 0 <= face[0] < face[2] <= 1 and 0 <= face[1] < face[3] <= 1
+    assert faces.large_faces(scene()) == []
+    far = Image.new("RGB", (8 * portrait.width, 8 * portrait.height), "white")
+    far.paste(portrait, (0, 0))
+    assert faces.large_faces(far) == []  # somebody in the background
