@@ -55,7 +55,7 @@ class EngineUnreachable(Exception):
 class Engine(Protocol):
     """Errors of every verb: EngineError, EngineUnreachable."""
 
-    async def see(self, photo: bytes, faces: bool = False) -> SeeReply: ...
+    async def see(self, photo: bytes, taught: bool = False) -> SeeReply: ...
 
     async def fit(self, request: FitRequest) -> FitReply: ...
 
@@ -82,8 +82,8 @@ class HttpEngine:
             trust_env=False,  # a proxy of the environment has no business between bot and engine
         )
 
-    async def see(self, photo: bytes, faces: bool = False) -> SeeReply:
-        return await self._asked_again("/v1/see", SeeRequest(photo=base64.b64encode(photo).decode(), faces=faces), SeeReply)
+    async def see(self, photo: bytes, taught: bool = False) -> SeeReply:
+        return await self._asked_again("/v1/see", SeeRequest(photo=base64.b64encode(photo).decode(), taught=taught), SeeReply)
 
     async def fit(self, request: FitRequest) -> FitReply:
         return await self._asked_again("/v1/fit", request, FitReply)

@@ -25,6 +25,11 @@ def head_of(head: messages.Head) -> Head:
     return Head(head.encoder, vectors, np.asarray(head.biases, dtype=np.float32), head.slope, head.offset, head.doubtful_at)
 
 
+def afar_of(encoder: str) -> str:
+    """Under which fingerprint it is kept how an encoder sees taught photos from afar."""
+    return f"{encoder}+afar"
+
+
 def without_faces(seen: Sequence[Regions]) -> list[Regions]:
     """What may be kept of a photo in which somebody was corrected: people in it have agreed to nothing."""
     return [regions for regions in seen if not regions.encoder.startswith(messages.FACES)]

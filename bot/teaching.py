@@ -10,7 +10,7 @@ import base64
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeVar
 
 import structlog
@@ -24,7 +24,7 @@ from .asking import SEVERAL, offered, only
 from .engine_client import Engine, EngineError, EngineUnreachable
 from .names import DEFAULT_NOUNS
 from .portraits import SHOWS_PERSON, Pictured, depicts, show_person
-from .sights import encoder_for, head_of, regions_of, sight_of
+from .sights import afar_of, encoder_for, head_of, regions_of, sight_of
 
 log = structlog.get_logger("myvlm.teaching")
 
@@ -275,11 +275,14 @@ class Teacher:
         pictured = []
         for number, photo in enumerate(photos, 1):
             await self.listener.progress(concept, Progress("seeing", step=number, of=len(photos)))
-            reply = await self.engine.see(photo.data, faces=concept.kind is not Kind.PERSON)
+            reply = await self.engine.see(photo.data, taught=concept.kind is not Kind.PERSON)
             pictured.append(Pictured(reply.faces, reply.noun))
             for sight in reply.sights:
                 if sight.encoder == encoder:  # whoever's face is beside a pet has agreed to nothing
                     await self.store.save_regions(photo.id, regions_of(sight))
+            for sight in reply.afar:
+                if sight.encoder == encoder:
+                    await self.store.save_regions(photo.id, replace(regions_of(sight), encoder=afar_of(encoder)))
             hints.update([reply.noun] if reply.noun else [])
         if not concept.class_noun:
             concept = await self.store.set_class_noun(concept.id, agreed_noun(concept.kind, hints, len(photos)))
@@ -319,7 +322,7 @@ class Teacher:
         if concept.kind is Kind.PERSON or depicts(concept.class_noun):
             return
         if not pictured:  # the photos were looked at before a restart
-            replies = [await self.engine.see(photo.data, faces=True) for photo in photos]
+            replies = [await self.engine.see(photo.data, taught=True) for photo in photos]
             pictured = [Pictured(reply.faces, reply.noun) for reply in replies]
         if show_person(pictured, boxes):
             raise ShowsPerson
@@ -332,10 +335,12 @@ class Teacher:
                 negatives += [sight_of(regions) for regions in await self.store.regions(other, encoder)]
         said = await self.store.corrections(concept.id, encoder)
         there = [c.regions for c in said if c.present]
+        afar = await self.store.regions(concept.id, afar_of(encoder))
         return FitRequest(
             kind=concept.kind.value,
             positives=[sight_of(regions) for regions in [*seen, *there]],
             confirmed=len(there),
+            afar=[sight_of(replace(regions, encoder=encoder)) for regions in afar],
             negatives=negatives,
             corrections=[sight_of(c.regions) for c in said if not c.present],
         )

@@ -65,8 +65,9 @@ Matches = Callable[[Photo, Base64], list[Match]]  # who is found in a photo (its
 
 def enrolled(engine: Engine, part: Split, name: str, boxes: Sequence[Box | None], fit_s: float) -> Enrolled:
     """A subject with what it is called. Its photos are seen once more, so that `usable_s` is what a member waits."""
+    teaches = part.subject.kind != "person"
     started = time.monotonic()
-    nouns = [engine.see(SeeRequest(photo=encoded(path))).noun for path in part.taught]
+    nouns = [engine.see(SeeRequest(photo=encoded(path), taught=teaches)).noun for path in part.taught]
     usable_s = time.monotonic() - started + fit_s
     return Enrolled(part, Called(name, part.subject.class_noun or agreed_noun(part.subject.kind, nouns)), tuple(boxes), usable_s)
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .personalise.training import Progress
-    from .recognition.encoders import Encoder
+    from .recognition.encoders import Encoder, Seen
     from .vlms.base import Vlm
 
 MAX_CONCEPTS = 4  # in one answer: what naming was measured with
@@ -87,11 +87,15 @@ class Engine:
 
     # -- recognise
     def see(self, request: SeeRequest) -> SeeReply:
-        """Region vectors of one photo, one pass per encoder. Errors: NotAPicture."""
+        """Region vectors of one photo, one pass per encoder; a second one where it teaches. Errors: NotAPicture."""
         image = decode_photo(request.photo)
         hints = [hint for e in self.parts.encoders if (hint := e.noun_hint(image))]
-        faces = self.parts.large_faces(image) if request.faces else []
-        return SeeReply(sights=[sight_of(e, image) for e in self.parts.encoders], noun=hints[0] if hints else None, faces=faces)
+        sights = [sight_of(e, image) for e in self.parts.encoders]
+        noun = hints[0] if hints else None
+        if not request.taught:
+            return SeeReply(sights=sights, noun=noun)
+        afar = [sight for e in self.parts.encoders if (sight := sight_from_afar(e, image))]
+        return SeeReply(sights=sights, noun=noun, afar=afar, faces=self.parts.large_faces(image))
 
     def fit(self, request: FitRequest) -> FitReply:
         """One concept's head from region vectors; the negatives are ours. Errors: NoPhotos, NoFace,
@@ -107,7 +111,7 @@ class Engine:
         expected = request.positives[0].encoder
         if expected not in self.encoders:
             raise OtherEncoder(expected=", ".join(self.encoders), found=expected)
-        for sight in (*request.positives, *request.negatives, *request.corrections):
+        for sight in (*request.positives, *request.afar, *request.negatives, *request.corrections):
             if sight.encoder != expected:
                 raise OtherEncoder(expected=expected, found=sight.encoder)
             check_sight(sight, self.encoders[expected].width)
@@ -187,8 +191,17 @@ def noun_of(concept: TeachRequest | KnownConcept) -> str:
 
 def sight_of(encoder: Encoder, image: Image.Image) -> Sight:
     """One encoder's pass over one photo."""
-    vectors, boxes = encoder.see(image)
-    return Sight(encoder=encoder.fingerprint, width=encoder.width, vectors=pack(vectors), boxes=boxes)
+    return _sight(encoder, encoder.see(image))
+
+
+def sight_from_afar(encoder: Encoder, image: Image.Image) -> Sight | None:
+    """How a photo that teaches looks small in a room; None of encoders that can't tell."""
+    see = getattr(encoder, "see_from_afar", None)
+    return _sight(encoder, see(image)) if see else None
+
+
+def _sight(encoder: Encoder, seen: Seen) -> Sight:
+    return Sight(encoder=encoder.fingerprint, width=encoder.width, vectors=pack(seen.vectors), boxes=seen.boxes)
 
 
 def check_sight(sight: Sight, width: int) -> None:

@@ -37,13 +37,14 @@ class Sight(Message):
 
 class SeeRequest(Message):
     photo: Base64
-    faces: bool = False  # say where large faces are, too
+    taught: bool = False  # it teaches a pet or a thing: also see it from afar, and say where large faces are
 
 
 class SeeReply(Message):
     sights: list[Sight]  # one per encoder
     noun: str | None = None  # what the encoder's own classifier calls the main thing, if it is sure: a hint for class_noun
-    faces: list[Box] = []  # where somebody's face is a good part of the photo, if that was asked; nothing tells whose
+    afar: list[Sight] = []  # of a photo that teaches, by encoders that can tell: how it looks small in a room
+    faces: list[Box] = []  # of a photo that teaches: where somebody's face is a good part of it; nothing tells whose
 
 
 class Head(Message):
@@ -65,6 +66,7 @@ class FitRequest(Message):
     kind: Kind
     positives: list[Sight]  # one per taught photo, then one per corrected photo the concept is in
     confirmed: int = Field(default=0, ge=0)  # how many of the positives, the last ones, are corrected photos
+    afar: list[Sight] = []  # the taught photos as they look from afar
     negatives: list[Sight] = []  # photos of the scope's other concepts that look most alike, and corrections
     corrections: list[Sight] = []  # photos that were wrongly named: never again
 

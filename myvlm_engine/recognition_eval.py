@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from .concept_trial import FIRES_AT, Match
 from .messages import FACES, Box, FitRequest, Head, Kind, Sight, pack
 from .photo_sets import CantMeasure, PhotoSet, Split, read_photo_set, split
 from .pocket.weights import cache_folder
+from .recognition.afar import room_hash
 from .recognition.encoders import Encoder
+from .recognition.encoders import Seen as Seeing
 from .recognition.face_descriptor import HOW_TO_INSTALL
 from .recognition.fitting import fit_head
 from .recognition.negatives import read_photo
@@ -113,7 +116,8 @@ def enrol(splits: Sequence[Split], sights: Sights, make_look: MakeLook) -> Enrol
     """As the bot does: a first head from the taught photos alone, then one that knows its nearest neighbours' photos as negatives."""
     kinds = {s.subject.name: s.subject.kind for s in splits}
     positives = {s.subject.name: [sights.of(path, s.subject.kind) for path in s.taught] for s in splits}
-    requests = {name: FitRequest(kind=kinds[name], positives=taught) for name, taught in positives.items()}
+    afar = {s.subject.name: [one for path in s.taught if (one := sights.from_afar(path, s.subject.kind))] for s in splits}
+    requests = {name: FitRequest(kind=kinds[name], positives=taught, afar=afar[name]) for name, taught in positives.items()}
     alone = {name: make_look({name: sights.fitted(request)[0]}) for name, request in requests.items()}  # not held against each other
     enrolment = Enrolment({}, {}, [])
     for name, request in requests.items():
@@ -195,6 +199,10 @@ class Sights:
     def of(self, path: Path, kind: Kind) -> Sight:
         return self._caches[kind].of(path)
 
+    def from_afar(self, path: Path, kind: Kind) -> Sight | None:
+        """How a photo that teaches looks small in a room; None where the encoder can't tell."""
+        return self._caches[kind].from_afar(path)
+
     def all_of(self, path: Path) -> list[Sight]:
         return [cache.of(path) for cache in self._each]
 
@@ -219,7 +227,7 @@ class SightCache:
     def __init__(self, encoder: Encoder, folder: Path | None = None):
         self.encoder = encoder
         self.folder = (folder or cache_folder() / "sights") / encoder.fingerprint
-        self._known: dict[Path, Sight] = {}
+        self._known: dict[tuple[Path, str], Sight] = {}
 
     def fill(self, paths: Iterable[Path]) -> None:
         for path in paths:
@@ -227,26 +235,34 @@ class SightCache:
 
     def of(self, path: Path) -> Sight:
         """Errors: CantMeasure naming a file that isn't a picture."""
-        if path not in self._known:
-            self._known[path] = self._read(path)
-        return self._known[path]
+        return self._of(path, self.encoder.see, "")
 
-    def _read(self, path: Path) -> Sight:
-        kept = self.folder / f"{hashlib.sha256(path.read_bytes()).hexdigest()}.npz"
+    def from_afar(self, path: Path) -> Sight | None:
+        """How it looks small in a room; None where the encoder can't tell. Errors: CantMeasure."""
+        see = getattr(self.encoder, "see_from_afar", None)
+        return self._of(path, see, f"-afar-{room_hash()}") if see else None
+
+    def _of(self, path: Path, see: Callable[[Image.Image], Seeing], ending: str) -> Sight:
+        if (path, ending) not in self._known:
+            self._known[path, ending] = self._read(path, see, ending)
+        return self._known[path, ending]
+
+    def _read(self, path: Path, see: Callable[[Image.Image], Seeing], ending: str) -> Sight:
+        kept = self.folder / f"{hashlib.sha256(path.read_bytes()).hexdigest()}{ending}.npz"
         if not kept.exists():
-            self._keep(path, kept)
+            self._keep(path, see, kept)
         with np.load(kept) as parts:
             vectors, boxes = parts["vectors"], parts["boxes"]
         return Sight(
             encoder=self.encoder.fingerprint, width=self.encoder.width, vectors=pack(vectors), boxes=[tuple(b) for b in boxes.tolist()]
         )
 
-    def _keep(self, path: Path, kept: Path) -> None:
+    def _keep(self, path: Path, see: Callable[[Image.Image], Seeing], kept: Path) -> None:
         try:
             image = read_photo(path)
         except OSError as error:
             raise CantMeasure(f"{path} can't be read as a picture. Take it out of the folder or replace it.") from error
-        vectors, boxes = self.encoder.see(image)
+        vectors, boxes = see(image)
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = kept.with_suffix(".partial.npz")
         np.savez(partial, vectors=vectors, boxes=np.array(boxes, dtype=np.float64).reshape(-1, 4))

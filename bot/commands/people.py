@@ -72,12 +72,18 @@ async def agreed(interaction: Interaction, member: Snowflake, name: str) -> bool
     if not await store.setting(guild, PEOPLE_SETTING):
         raise Refusal("people_off_here")
     subject, teacher = UserId(member.id), UserId(interaction.user.id)
-    if subject == teacher:  # running the command is agreeing
-        await store.give_consent(subject, teacher, guild)
-    elif not await store.has_consent(subject, teacher, guild):
+    if await must_be_asked(interaction, member):
         await ask(interaction, member, name)
         return False
+    if subject == teacher:  # running the command is agreeing
+        await store.give_consent(subject, teacher, guild)
     return True
+
+
+async def must_be_asked(interaction: Interaction, member: Snowflake) -> bool:
+    """Whether this member hasn't said yet that who asks may teach them here."""
+    subject, teacher = UserId(member.id), UserId(interaction.user.id)
+    return subject != teacher and not await interaction.client.store.has_consent(subject, teacher, guild_of(interaction))
 
 
 async def ask(interaction: Interaction, member: Snowflake, name: str) -> None:

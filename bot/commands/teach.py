@@ -20,7 +20,7 @@ from ..photos import Photo, distinct
 from ..responding import answering
 from ..teaching import NOWHERE, Progress
 from .describe import scope_of
-from .people import Member, agreed, check_member
+from .people import Member, agreed, check_member, must_be_asked
 from .uploads import read_attachments, refuse_size
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ async def take_lesson(
     elif member is not None:
         raise Refusal("member_not_meant")
     check_uploads([attachment.size for attachment in attachments], bot.settings.photos.max_photos, bot.reader.limits.max_bytes)
-    announce = await deferred(interaction, hidden=private and interaction.guild_id is not None and lesson.member is None)
+    seen_by_all = not private or interaction.guild_id is None or (lesson.member and await must_be_asked(interaction, lesson.member))
+    announce = await deferred(interaction, hidden=not seen_by_all)
     if lesson.member and not await agreed(interaction, lesson.member, lesson.name):
         return
     photos = await read_attachments(bot.reader, attachments)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from ..messages import FACES
 from ..pocket.vision import HEAD_CHANNELS, VisionTower, half_is_fast, square_pixels
+from .afar import from_afar, regions_in
 from .nouns import everyday_noun
 from .projection import Projection, load_projection
 from .windows import Box, windows
@@ -55,6 +56,8 @@ class Encoder(Protocol):
     def noun_hint(self, image: Image.Image) -> str | None:
         """An everyday noun for the main thing ("dog", "mug"), None when unsure."""
 
+    # see_from_afar(image) -> Seen, optional: how a photo that teaches looks small in a room; boxes are shares of the photo itself
+
 
 class EmbeddedEncoder:
     """The last grid of each tower and its stride-16 stage, of the photo and its mirror image, averaged over windows and projected together
@@ -73,6 +76,13 @@ class EmbeddedEncoder:
     def see(self, image: Image.Image) -> Seen:
         raw, boxes = raw_regions(self.towers, image, self.half)
         return Seen(self.projection(raw).astype(np.float16), boxes)
+
+    def see_from_afar(self, image: Image.Image) -> Seen:
+        """One more pass, over the photo made small before a room."""
+        picture, places = from_afar(image)
+        vectors, boxes = self.see(picture)
+        found = [regions_in(place, boxes) for place in places]
+        return Seen(np.vstack([vectors[inside] for inside, _ in found]), [box for _, own in found for box in own])
 
     def noun_hint(self, image: Image.Image) -> str | None:
         tower = self.towers[0]

@@ -94,6 +94,8 @@ class Photos:
 
     taught: list[np.ndarray]
     special: list[np.ndarray]  # (n,) of each taught photo: how likely a region is the subject
+    afar: list[np.ndarray]  # the first of the taught ones, as they look from afar
+    special_afar: list[np.ndarray]
     rivals: list[np.ndarray]
     surroundings: list[np.ndarray]
     corrections: list[np.ndarray]
@@ -103,7 +105,8 @@ class Photos:
 def fit_head(encoder: Encoder, request: FitRequest) -> tuple[Head, list[Box]]:
     """A request's head, and the box of the subject in each taught photo. Errors: NoBank."""
     positives, negatives, corrections = (views_of(s) for s in (request.positives, request.negatives, request.corrections))
-    fit = fit_views(positives, negatives, corrections, load_bank(encoder.fingerprint), request.confirmed, request.kind)
+    afar = views_of(request.afar)
+    fit = fit_views(positives, negatives, corrections, load_bank(encoder.fingerprint), request.confirmed, request.kind, afar)
     head = fit.head
     message = Head(
         encoder=encoder.fingerprint,
@@ -128,14 +131,16 @@ def fit_views(
     bank: Bank,
     confirmed: int = 0,
     kind: Kind = "object",
+    afar: Sequence[Views] = (),
 ) -> Fit:
     """Learns one head from 1 to 10 photos and those that were `confirmed`, the last of the positives. `negatives`: photos of the scope's
-    other concepts that look alike. `corrections`: photos that were wrongly named. `kind`: a key of FLOOR_DEVIATIONS."""
-    photos = gathered(positives, negatives, corrections, bank)
+    other concepts that look alike. `corrections`: photos that were wrongly named. `kind`: a key of FLOOR_DEVIATIONS. `afar`: the first
+    positives once more, in this order, as they look from afar."""
+    photos = gathered(positives, negatives, corrections, bank, afar)
     groups = discriminants(photos)
     whole, *left_out = standardised(groups, bank)
     expected = scores_when_left_out(photos.taught, whole, left_out)
-    whole = standardised([agreeing(groups[0], expected, len(positives), confirmed)], bank)[0]
+    whole = standardised([agreeing(groups[0], photos, expected, left_out, confirmed)], bank)[0]
     floor = FLOOR_DEVIATIONS[kind]
     yes_at = max(floor, SURE_SHARE * float(np.mean(list(expected.values()))))
     head = LinearHead(whole.vectors, whole.biases, STEEPNESS / yes_at, -STEEPNESS, floor if floor < yes_at else None)
@@ -145,13 +150,17 @@ def fit_views(
     return Fit(head, [view.boxes[place] for view, place in zip(positives, places, strict=True)])
 
 
-def gathered(positives: Sequence[Views], negatives: Sequence[Views], corrections: Sequence[Views], bank: Bank) -> Photos:
+def gathered(
+    positives: Sequence[Views], negatives: Sequence[Views], corrections: Sequence[Views], bank: Bank, afar: Sequence[Views]
+) -> Photos:
     """What is taught, and everything it has to be told from."""
-    taught = [p.vectors for p in positives]
-    special = subject_likeness(taught, bank.sample(RARE_SAMPLE))
+    taught, small, common = [p.vectors for p in positives], [a.vectors for a in afar], bank.sample(RARE_SAMPLE)
+    # apart from each other: a photo's own background repeats in what it looks like from afar
+    special, special_afar = subject_likeness(taught, common), subject_likeness(small, common)
     vector = prototype(taught, special)
     around = [surroundings(view, int((view.vectors @ vector + s).argmax())) for view, s in zip(positives, special, strict=True)]
-    return Photos(taught, special, [v.vectors for v in negatives], [a for a in around if len(a)], [v.vectors for v in corrections], bank)
+    others, said = [v.vectors for v in negatives], [v.vectors for v in corrections]
+    return Photos(taught, special, small, special_afar, others, [a for a in around if len(a)], said, bank)
 
 
 # -- which regions are the subject
@@ -206,13 +215,16 @@ def prototype(photos: Sequence[np.ndarray], special: Sequence[np.ndarray]) -> np
 def discriminants(photos: Photos) -> list[np.ndarray]:
     """Each (k, d), unit rows: linear discriminants of the subject's aspects against what looks most like them, first of all taught photos,
     then of all but one. Whitening by the near ones alone, not by everyday photos, is what tells one dog from another."""
-    vector = prototype(photos.taught, photos.special)
+    all_of_it = [*photos.taught, *photos.afar]
+    vector = prototype(all_of_it, [*photos.special, *photos.special_afar])
     for _ in range(ROUNDS):
-        means = subject_means(photos.taught, [p @ vector for p in photos.taught])
+        means = subject_means(all_of_it, [p @ vector for p in all_of_it])
         negatives = hard_negatives(vector[None], photos)
         vector = lda(means.mean(0)[None], *negatives)[0]
     negatives = hard_negatives(lda(aspects(means), *negatives), photos)
-    wanted = [aspects(means), *(aspects(np.delete(means, index, 0)) for index in left_out_photos(len(means)))]
+    count, small = len(photos.taught), len(photos.afar)
+    without = lambda index: np.delete(means, [index, count + index] if index < small else [index], 0)
+    wanted = [aspects(means), *(aspects(without(index)) for index in left_out_photos(count))]
     found = lda(np.vstack(wanted), *negatives)
     return np.split(found, np.cumsum([len(rows) for rows in wanted])[:-1])
 
@@ -311,14 +323,19 @@ def scores_when_left_out(taught: Sequence[np.ndarray], whole: Scorer, left_out: 
     return {index: scorer.score(taught[index]) for index, scorer in left}
 
 
-def agreeing(vectors: np.ndarray, expected: dict[int, float], photos: int, confirmed: int) -> np.ndarray:
+def agreeing(
+    vectors: np.ndarray, photos: Photos, expected: dict[int, float], left_out: Sequence[Scorer], confirmed: int
+) -> np.ndarray:
     """The (k, d) vectors without the aspects of taught photos that have nothing in common with the others: what was found in those is the
     room, and the head would call the empty room by the subject's name. A photo that somebody has `confirmed` (the last ones) counts all
     the same. Where photos were grouped none is left out."""
-    if len(vectors) != 1 + photos:
+    count, small = len(photos.taught), len(photos.afar)
+    if len(vectors) != 1 + count + small:
         return vectors
-    alike = [index for index in range(photos) if index >= photos - confirmed or expected.get(index, AGREEING) >= AGREEING]
-    return vectors[[0, *(1 + index for index in alike)]]
+    alike = [index for index in range(count) if index >= count - confirmed or expected.get(index, AGREEING) >= AGREEING]
+    scorers = dict(zip(left_out_photos(count), left_out, strict=True))
+    far = [i for i in range(small) if i in alike and (i not in scorers or scorers[i].score(photos.afar[i]) >= AGREEING)]
+    return vectors[[0, *(1 + index for index in alike), *(1 + count + index for index in far)]]
 
 
 def remembering(head: LinearHead, photos: Photos, places: Sequence[int], confirmed: int) -> LinearHead:

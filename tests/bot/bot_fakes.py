@@ -66,9 +66,9 @@ class FakeEngine:
         if verb in self.refuse:
             raise self.refuse[verb]
 
-    async def see(self, photo: bytes, faces: bool = False) -> SeeReply:
+    async def see(self, photo: bytes, taught: bool = False) -> SeeReply:
         self._called("see")
-        return SeeReply(sights=[sight_of_colour(photo)], noun=self.noun, faces=self.faces if faces else [])
+        return SeeReply(sights=[sight_of_colour(photo)], noun=self.noun, faces=self.faces if taught else [])
 
     async def fit(self, request: FitRequest) -> FitReply:
         self._called("fit")
@@ -195,8 +195,8 @@ class FaceEngine(FakeEngine):
         super().__init__(steps)
         self.encoders = [ENCODER, FACES]
 
-    async def see(self, photo: bytes, faces: bool = False) -> SeeReply:
-        reply = await super().see(photo, faces)
+    async def see(self, photo: bytes, taught: bool = False) -> SeeReply:
+        reply = await super().see(photo, taught)
         return SeeReply(sights=[*reply.sights, sight_of_stripes(photo, self.encoders[1])], noun=reply.noun)
 
     async def fit(self, request: FitRequest) -> FitReply:

@@ -115,3 +115,14 @@ async def test_a_person_is_a_member_of_a_server(town, allowed, read):
     assert "at `member`" in read(nobody.response)
     alone = await town.env.create_user("dave").slash("teach", name="Dave", kind="person", **uploads(BLUE))
     assert "on a server only" in read(alone.response)
+
+
+async def test_a_private_persons_progress_is_seen_by_the_teacher_alone_once_the_member_has_agreed(town, allowed, read):
+    """The question to the member has to be public; nothing after it has."""
+    question = await teach(town, town.alice, town.bob, private=True)
+    assert not question.ephemeral
+    await press(town, town.bob, question.response, "I agree")
+    learned = await teach(town, town.alice, town.bob, private=True)
+    assert learned.ephemeral and "Bobby is ready" in read(learned.response)
+    mine = await teach(town, town.bob, town.bob, name="Me", private=True)
+    assert mine.ephemeral

@@ -60,11 +60,11 @@ async def test_a_photo_is_seen_by_every_encoder_with_a_hint_of_its_noun():
     assert reply.noun == "ball" and reply.faces == []
 
 
-async def test_large_faces_are_looked_for_only_where_that_is_asked():
+async def test_large_faces_are_looked_for_only_in_photos_that_teach():
     asked = []
     made = replace(fake_engine().parts, large_faces=lambda image: asked.append(image.size) or [(0.1, 0.1, 0.6, 0.9)])
     async with served(lambda: Engine(made)) as client:
-        replies = [(await client.post("/v1/see", json={"photo": PHOTO, **more})).json() for more in ({}, {"faces": True})]
+        replies = [(await client.post("/v1/see", json={"photo": PHOTO, **more})).json() for more in ({}, {"taught": True})]
     assert [reply["faces"] for reply in replies] == [[], [[0.1, 0.1, 0.6, 0.9]]] and len(asked) == 1
 
 

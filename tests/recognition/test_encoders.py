@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
+from support.pictures import thing
 
 from myvlm_engine.recognition.encoders import EmbeddedEncoder, blocks, load_encoder, raw_regions
 from myvlm_engine.recognition.negatives import NoBank, load_bank
@@ -43,6 +44,16 @@ def test_seeing_twice_gives_the_same_vectors(encoder):
 
 def whole(encoder, image: Image.Image) -> np.ndarray:
     return encoder.see(image).vectors[0].astype(np.float32)
+
+
+def test_a_photo_from_afar_is_seen_by_regions_of_its_own(encoder):
+    flag, ball = (encoder.see_from_afar(thing(kind, 1)) for kind in ("flag", "disc"))
+    assert 2 <= len(flag.boxes) == len(flag.vectors) < 40 and flag.vectors.dtype == np.float16
+    assert np.linalg.norm(flag.vectors.astype(np.float32), axis=1) == pytest.approx(1, abs=2e-3)
+    assert all(0 <= left < right <= 1 and 0 <= top < bottom <= 1 for left, top, right, bottom in flag.boxes)
+    again = encoder.see_from_afar(thing("flag", 2))
+    alike = lambda one, other: float((one.vectors.astype(np.float32) @ other.vectors.astype(np.float32).T).max(1).mean())
+    assert alike(again, flag) > alike(again, ball)
 
 
 def test_another_photo_looks_less_alike_than_a_part_of_the_same(encoder):

@@ -91,6 +91,38 @@ def test_a_photo_that_has_nothing_in_common_with_the_others_adds_no_direction(wo
     assert fires(fit, world.photo(subject)) and not fires(fit, room)
 
 
+def seen_small(world: World, subject: np.ndarray) -> Views:
+    """Two regions of a taught photo made small: itself and its background."""
+    return Views(world.photo(subject, at=0).vectors[:2], BOXES[:2])
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 10])
+def test_how_it_looks_from_afar_is_known_too_and_doesn_t_move_the_decision(world, count):
+    near, far = world.subject(), world.subject()
+    taught, afar = [world.photo(near, at=4) for _ in range(count)], [seen_small(world, far) for _ in range(count)]
+    plain, fit = fit_views(taught, [], [], world.bank), fit_views(taught, [], [], world.bank, afar=afar)
+    assert not any(fires(plain, world.photo(far)) for _ in range(20))
+    if count > 1:
+        assert sum(fires(fit, world.photo(far)) for _ in range(20)) >= 16
+    assert sum(fires(fit, world.photo(near)) for _ in range(20)) >= 16 or count == 1
+    assert not any(fires(fit, world.photo()) for _ in range(100))
+    assert fit.boxes == plain.boxes and fit.head.yes_at == pytest.approx(plain.head.yes_at, rel=0.15)
+
+
+def test_what_was_confirmed_has_no_picture_from_afar_and_counts_all_the_same(world):
+    subject, unlike = world.subject(), world.photo()
+    taught, afar = [world.photo(subject, at=4) for _ in range(4)], [seen_small(world, subject) for _ in range(4)]
+    fit = fit_views([*taught, unlike], [], [], world.bank, confirmed=1, afar=afar)
+    assert fires(fit, unlike) and fires(fit, world.photo(subject)) and len(fit.boxes) == 5
+
+
+def test_from_afar_only_the_room_around_it_was_seen_adds_no_direction(world):
+    subject = world.subject()
+    taught = [world.photo(subject, at=4) for _ in range(4)]
+    afar = [*(seen_small(world, subject) for _ in range(3)), Views(world.photo().vectors[:2], BOXES[:2])]
+    assert fit_views(taught, [], [], world.bank, afar=afar).head.vectors.shape == (1 + 4 + 3, WIDTH)
+
+
 def test_a_photo_that_somebody_confirmed_counts_though_it_is_like_no_other(world):
     subject, unlike = world.subject(), world.photo()
     taught = [world.photo(subject, at=4) for _ in range(4)]
