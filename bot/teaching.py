@@ -340,7 +340,7 @@ class Teacher:
             kind=concept.kind.value,
             positives=[sight_of(regions) for regions in [*seen, *there]],
             confirmed=len(there),
-            afar=[sight_of(replace(regions, encoder=encoder)) for regions in afar],
+            afar=[sight_of(replace(regions, encoder=encoder)) for regions in afar] if len(afar) == len(seen) else [],
             negatives=negatives,
             corrections=[sight_of(c.regions) for c in said if not c.present],
         )

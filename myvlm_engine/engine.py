@@ -201,7 +201,8 @@ def sight_from_afar(encoder: Encoder, image: Image.Image) -> Sight | None:
 
 
 def _sight(encoder: Encoder, seen: Seen) -> Sight:
-    return Sight(encoder=encoder.fingerprint, width=encoder.width, vectors=pack(seen.vectors), boxes=seen.boxes)
+    vectors, boxes = seen
+    return Sight(encoder=encoder.fingerprint, width=encoder.width, vectors=pack(vectors), boxes=boxes)
 
 
 def check_sight(sight: Sight, width: int) -> None:

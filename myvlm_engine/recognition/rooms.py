@@ -29,7 +29,7 @@ FURNITURE = (
     "dining table", "desk", "wardrobe", "window shade", "refrigerator", "china cabinet", "washbasin", "library", "folding chair", "monitor",
     "bookcase", "studio couch", "lampshade", "rocking chair", "stove", "sliding door",
 )  # fmt: skip
-SIDE_PX, COUNT, STEPS = 256, len(FURNITURE) // 2, 320
+SIDE_PX, COUNT, STEPS = 256, len(FURNITURE) // 2, 200
 RATE = 0.1  # of Adam, falling to 0 by a cosine
 CONTRAST, PALEST = 0.8, 1.8  # standard deviation of the noise to begin with, and from where on a pixel is held back; before the sigmoid
 FURNITURE_WEIGHT, PALE_WEIGHT = 0.1, 2.0

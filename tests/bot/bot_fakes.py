@@ -46,7 +46,8 @@ class FakeEngine:
         self.vlm = VLM
         self.encoders = [ENCODER]
         self.noun: str | None = None
-        self.faces: list[Box] = []  # large ones, in every photo
+        self.faces: list[Box] = []  # large ones, in every photo that teaches
+        self.sees_from_afar = False
         self.refuse: dict[str, EngineError] = {}  # verb -> error
         self.break_after: int | None = None  # steps after which the stream is cut, once
         self.gate = asyncio.Event()
@@ -68,7 +69,10 @@ class FakeEngine:
 
     async def see(self, photo: bytes, taught: bool = False) -> SeeReply:
         self._called("see")
-        return SeeReply(sights=[sight_of_colour(photo)], noun=self.noun, faces=self.faces if taught else [])
+        sight = sight_of_colour(photo)
+        if not taught:
+            return SeeReply(sights=[sight], noun=self.noun)
+        return SeeReply(sights=[sight], noun=self.noun, afar=[sight] if self.sees_from_afar else [], faces=self.faces)
 
     async def fit(self, request: FitRequest) -> FitReply:
         self._called("fit")
@@ -197,7 +201,7 @@ class FaceEngine(FakeEngine):
 
     async def see(self, photo: bytes, taught: bool = False) -> SeeReply:
         reply = await super().see(photo, taught)
-        return SeeReply(sights=[*reply.sights, sight_of_stripes(photo, self.encoders[1])], noun=reply.noun)
+        return reply.model_copy(update={"sights": [*reply.sights, sight_of_stripes(photo, self.encoders[1])]})
 
     async def fit(self, request: FitRequest) -> FitReply:
         if request.kind != "person":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from bot_fakes import BLUE, ENCODER, GREEN, RED, VLM, FakeEngine, learning_begun
 
 from bot.engine_client import EngineError
 from bot.portraits import SHOWS_PERSON
-from bot.sights import regions_of
+from bot.sights import afar_of, regions_of
 from bot.teaching import LOST, NOWHERE, Progress, Teacher, TrainerLimits, agreed_noun
 from concept_store.records import Concept, GuildId, Kind, NewConcept, NewPhoto, Scope, State, UserId
 from concept_store.store import ConceptStore
@@ -305,6 +305,28 @@ async def test_faces_are_looked_for_again_where_a_restart_came_between_seeing_an
     await room.store.set_class_noun(concept.id, "thing")
     await room.run()
     assert (await room.store.concept(concept.id)).failure == SHOWS_PERSON
+
+
+async def test_how_a_taught_photo_looks_from_afar_is_kept_and_learned_and_of_a_corrected_one_nothing_is(room):
+    room.engine.sees_from_afar = True
+    concept = await taught(room.store)
+    await room.run()
+    photos = len(await room.store.photos(concept.id))
+    assert len(await room.store.regions(concept.id, afar_of(ENCODER))) == photos
+    (first,) = room.engine.fitted
+    assert [sight.encoder for sight in first.afar] == [ENCODER] * photos and len(first.positives) == photos
+    await room.store.add_correction(concept.id, [regions_of(sight_of_colour(photo_of(RED, 77)))], True, "digest", ALICE)
+    await room.teacher.refit(concept.id)
+    again = room.engine.fitted[-1]
+    assert (len(again.positives), again.confirmed, len(again.afar)) == (photos + 1, 1, photos)
+
+
+async def test_photos_of_which_some_were_never_seen_from_afar_are_learned_as_they_are(room):
+    concept = await taught(room.store)
+    first, *_ = await room.store.photos(concept.id)
+    await room.store.save_regions(first.id, replace(regions_of(sight_of_colour(first.data)), encoder=afar_of(ENCODER)))
+    await room.run()
+    assert room.engine.fitted[0].afar == []
 
 
 async def test_what_was_learned_before_is_learned_again_whatever_it_looks_like(room):

@@ -8,8 +8,10 @@ import contextlib
 import json
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import httpx
+import numpy as np
 import pytest
 import structlog
 from engine_fakes import ENCODER, VLM, WIDTH, Teacher, fake_engine, photo, teach_request
@@ -17,6 +19,7 @@ from engine_fakes import ENCODER, VLM, WIDTH, Teacher, fake_engine, photo, teach
 from myvlm_engine.concept_embedding import read_embedding
 from myvlm_engine.engine import Engine
 from myvlm_engine.messages import ErrorReply, HealthReply, KnownConcept, SeeReply, TeachEvent, pack
+from myvlm_engine.recognition.encoders import Seen
 from myvlm_engine.service import Limits, create_app
 
 PHOTO = photo("red")
@@ -58,6 +61,19 @@ async def test_a_photo_is_seen_by_every_encoder_with_a_hint_of_its_noun():
         reply = SeeReply.model_validate_json((await client.post("/v1/see", json={"photo": PHOTO})).content)
     assert [(s.encoder, s.array().shape) for s in reply.sights] == [(ENCODER, (1, 3))]
     assert reply.noun == "ball" and reply.faces == []
+
+
+async def test_photos_that_teach_are_also_seen_from_afar_by_encoders_that_can():
+    parts = fake_engine().parts
+    far = SimpleNamespace(fingerprint="far", width=3, see=parts.encoders[0].see, noun_hint=lambda image: None)
+    far.see_from_afar = lambda image: Seen(np.ones((2, 3), np.float16), [(0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)])
+    engine = Engine(replace(parts, encoders=[*parts.encoders, far]))
+    async with served(lambda: engine) as client:
+        plain, teaching = [(await client.post("/v1/see", json={"photo": PHOTO, **more})).json() for more in ({}, {"taught": True})]
+        assert plain["afar"] == [] and [(s["encoder"], len(s["boxes"])) for s in teaching["afar"]] == [("far", 2)]
+        assert teaching["sights"] == plain["sights"]
+        request = {"kind": "pet", "positives": plain["sights"][:1], "afar": teaching["afar"]}
+        assert refusal(await client.post("/v1/fit", json=request)).code == "other_encoder"
 
 
 async def test_large_faces_are_looked_for_only_in_photos_that_teach():
