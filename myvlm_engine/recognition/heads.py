@@ -215,12 +215,14 @@ def prototype(photos: Sequence[np.ndarray], special: Sequence[np.ndarray]) -> np
 def discriminants(photos: Photos) -> list[np.ndarray]:
     """Each (k, d), unit rows: linear discriminants of the subject's aspects against what looks most like them, first of all taught photos,
     then of all but one. Whitening by the near ones alone, not by everyday photos, is what tells one dog from another."""
-    all_of_it = [*photos.taught, *photos.afar]
-    vector = prototype(all_of_it, [*photos.special, *photos.special_afar])
+    vector = prototype(photos.taught, photos.special)
     for _ in range(ROUNDS):
-        means = subject_means(all_of_it, [p @ vector for p in all_of_it])
+        means = subject_means(photos.taught, [p @ vector for p in photos.taught])
         negatives = hard_negatives(vector[None], photos)
         vector = lda(means.mean(0)[None], *negatives)[0]
+    if photos.afar:
+        likely = [a @ vector + s for a, s in zip(photos.afar, photos.special_afar, strict=True)]
+        means = np.vstack([means, subject_means(photos.afar, likely)])
     negatives = hard_negatives(lda(aspects(means), *negatives), photos)
     count, small = len(photos.taught), len(photos.afar)
     without = lambda index: np.delete(means, [index, count + index] if index < small else [index], 0)
