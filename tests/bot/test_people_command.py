@@ -124,5 +124,5 @@ async def test_a_private_persons_progress_is_seen_by_the_teacher_alone_once_the_
     await press(town, town.bob, question.response, "I agree")
     learned = await teach(town, town.alice, town.bob, private=True)
     assert learned.ephemeral and "Bobby is ready" in read(learned.response)
-    mine = await teach(town, town.bob, town.bob, name="Me", private=True)
+    mine = await teach(town, town.bob, town.bob, private=True)
     assert mine.ephemeral
