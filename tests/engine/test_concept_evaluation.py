@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,13 +37,30 @@ def folder(tmp_path) -> Path:
     return tmp_path / "set"
 
 
-@pytest.fixture
-def engine(monkeypatch, tmp_path) -> Engine:
-    monkeypatch.setenv("MYVLM_CACHE", str(tmp_path / "cache"))
+@pytest.fixture(scope="module")
+def encoder():
+    """The real one, which sees each of the few pictures once for all tests: seconds each where the CPU is old."""
     from myvlm_engine.recognition.encoders import load_encoder
+
+    encoder, seen = load_encoder(), {}
+
+    def once(how, look, image):
+        key = (how, image.tobytes())
+        if key not in seen:
+            seen[key] = look(image)
+        return seen[key]
+
+    for how in ("see", "see_from_afar"):
+        setattr(encoder, how, partial(once, how, getattr(encoder, how)))
+    return encoder
+
+
+@pytest.fixture
+def engine(monkeypatch, tmp_path, encoder) -> Engine:
+    monkeypatch.setenv("MYVLM_CACHE", str(tmp_path / "cache"))
     from myvlm_engine.recognition.heads import fit_head
 
-    return Engine(Parts(FakeVlm(), [load_encoder()], fit_head, Teacher(), answer_fake))
+    return Engine(Parts(FakeVlm(), [encoder], fit_head, Teacher(), answer_fake))
 
 
 @pytest.mark.slow
