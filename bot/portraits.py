@@ -14,7 +14,7 @@ from .asking import area
 from .names import NOUNS
 
 SHOWS_PERSON = "shows_person"  # `failure` of a concept whose photos have a face in common
-LARGE = 0.05  # of the photo. Measured on 800 photos of dogs, cats and things: MTCNN takes 3 % of the dogs for so large a face
+LARGE = 0.05  # of the photo. Measured on 638 photos of dogs, cats and things: MTCNN takes 3 % of the dogs for so large a face
 # What looks like a face and is nobody's.
 DEPICTIONS = (
     "doll", "figurine", "figure", "statue", "sculpture", "bust", "toy", "puppet", "marionette", "mannequin", "mask", "robot", "gnome",

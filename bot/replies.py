@@ -185,6 +185,7 @@ PERSON_SHOWN = (
     "statue or a picture, with that word in `what`."
 )
 BROKEN_OFF = "Learning broke off several times. The photos are kept: press **Try again**, or tell whoever runs the bot."
+OWN_FAILURES = {LOST: BROKEN_OFF, SHOWS_PERSON: PERSON_SHOWN}  # of a teach; the others are the engine's codes
 
 
 def sentence(error: BaseException) -> str:
@@ -215,11 +216,9 @@ def store_sentence(error: StoreError) -> str:
 
 
 def failure_sentence(failure: str | None) -> str:
-    """Of `Concept.failure`: an engine's code, "lost" or "shows_person"."""
-    if failure == LOST:
-        return BROKEN_OFF
-    if failure == SHOWS_PERSON:
-        return PERSON_SHOWN
+    """Of `Concept.failure`: an engine's code, or one of OWN_FAILURES."""
+    if failure in OWN_FAILURES:
+        return OWN_FAILURES[failure]
     if failure in get_args(ErrorCode):
         return ENGINE_ERRORS[failure]({})  # type: ignore[index]
     return ENGINE_ERRORS["internal"]({})

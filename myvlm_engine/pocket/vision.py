@@ -67,16 +67,20 @@ class VisionTower:
     @torch.inference_mode()
     def grids(self, pixels: torch.Tensor, half: bool = False) -> Grids:
         """One pass over `pixels` (B, 3, S, S) in 0..1. `half` computes in bfloat16 (faster where the CPU has AMX)."""
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+            return self.passed(pixels)
+
+    def passed(self, pixels: torch.Tensor) -> Grids:
+        """The same; gradients go through it to the pixels."""
         x = ((pixels.to(self.device) - MEAN) / STD).contiguous(memory_format=torch.channels_last)
         net, stages, size = self.net, {}, pixels.shape[-1]
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
-            x = net._swish(net._bn0(net._conv_stem(x)))
-            for block in net._blocks:
-                x = block(x, drop_connect_rate=None)
-                stride = round(size / x.shape[-1])
-                if self.stage_channels.get(stride) == x.shape[1]:
-                    stages[stride] = x  # the last block of a stage wins
-            x = net._swish(net._bn1(net._conv_head(x)))
+        x = net._swish(net._bn0(net._conv_stem(x)))
+        for block in net._blocks:
+            x = block(x, drop_connect_rate=None)
+            stride = round(size / x.shape[-1])
+            if self.stage_channels.get(stride) == x.shape[1]:
+                stages[stride] = x  # the last block of a stage wins
+        x = net._swish(net._bn1(net._conv_head(x)))
         return Grids(x.float(), {s: v.float() for s, v in stages.items()}, pixels.to(self.device))
 
     @torch.inference_mode()

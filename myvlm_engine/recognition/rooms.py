@@ -19,7 +19,7 @@ from PIL import Image
 from torch import nn
 from tqdm import tqdm
 
-from ..pocket.vision import MEAN, STD, VisionTower, square_pixels
+from ..pocket.vision import VisionTower, square_pixels
 from .afar import COLUMNS, ROOMS
 from .encoders import load_towers
 from .negatives import photos_in, read_photo
@@ -46,21 +46,19 @@ class Moments(NamedTuple):
 
 
 class Watched:
-    """A tower that lets gradients through, and remembers what entered its normalisation layers."""
+    """A tower that remembers what entered its normalisation layers."""
 
     def __init__(self, tower: VisionTower):
-        self.net, self.entered = tower.net, []  # type: ignore[var-annotated]
-        self.layers = [layer for layer in self.net.modules() if isinstance(layer, nn.BatchNorm2d)]
-        for layer in self.layers:
-            layer.register_forward_hook(lambda _, inputs, __: self.entered.append(inputs[0]))
+        self.tower = tower
+        self.entered: list[torch.Tensor] = []
+        for layer in tower.net.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.register_forward_hook(lambda _, inputs, __: self.entered.append(inputs[0]))
 
     def __call__(self, pixels: torch.Tensor) -> tuple[torch.Tensor, list[Moments]]:
         """(B, 3, S, S) in 0..1 -> logits (B, 1000), and a Moments of each layer."""
-        self.entered, net = [], self.net
-        x = net._swish(net._bn0(net._conv_stem((pixels - MEAN) / STD)))
-        for block in net._blocks:
-            x = block(x, drop_connect_rate=None)
-        logits = net._fc(net._swish(net._bn1(net._conv_head(x))).mean((2, 3)))
+        self.entered = []
+        logits = self.tower.net._fc(self.tower.passed(pixels).head.mean((2, 3)))
         return logits, [Moments(x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)) for x in self.entered]
 
 
