@@ -21,9 +21,9 @@ from ..pocket.vision import HEAD_CHANNELS, VisionTower, half_is_fast, square_pix
 from .afar import from_afar, regions_in
 from .nouns import everyday_noun
 from .projection import Projection, load_projection
-from .windows import Box, windows
+from .windows import Box, Window, windows
 
-FORMAT = 3  # rises when what `see` computes changes
+FORMAT = 4  # rises when what `see` computes changes
 CELL_PX = 32
 # Of a square photo; other shapes keep their proportions at the same number of cells. The coarse look is near the size the tower was
 # trained at and knows what fills the photo; the fine one finds small things.
@@ -33,6 +33,9 @@ PLAN = ((3, 2), (5, 3), (8, 4), (11, 5))  # (side, stride) of the windows in cel
 # Each was trained by itself and errs on other things: what all see alike is surer. The first also finds the noun.
 TOWERS = ("lite2", "lite1", "lite0")
 STRIDE, STAGE_WEIGHT = 16, 0.5  # the earlier stage beside the 1280 channels of the last, and how much it counts
+# Generalised mean over a window's cells (Radenovic et al., TPAMI 2019) of the last stage's channels, which are never negative: what is
+# strong in a few cells tells one dog from another, and a plain mean drowns it.
+POWER = 3
 NOUN_SIZE_PX = 288
 
 
@@ -110,19 +113,20 @@ def raw_regions(towers: Sequence[VisionTower], image: Image.Image, half: bool) -
 
 
 def _look(towers: Sequence[VisionTower], pixels: torch.Tensor, half: bool) -> tuple[np.ndarray, list[Box]]:
-    maps = [part for tower in towers for part in _cells(tower, pixels, half)]
-    rows, columns = maps[0].shape[1:]
+    maps = [_cells(tower, pixels, half) for tower in towers]
+    rows, columns = maps[0][0].shape[1:]
     found = windows(rows, columns, PLAN)
-    return window_means(torch.cat(maps).cpu().numpy(), found), [w.box(rows, columns) for w in found]
+    means = [part for head, stage in maps for part in (window_means(head, found, POWER), window_means(stage, found))]
+    return np.hstack(means), [w.box(rows, columns) for w in found]
 
 
-def _cells(tower: VisionTower, pixels: torch.Tensor, half: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """(1280, rows, columns) and the earlier stage, averaged to the same cells: means over the photo and its mirror image, so that a dog
+def _cells(tower: VisionTower, pixels: torch.Tensor, half: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(1280, rows, columns) float32 and the earlier stage, averaged to the same cells: means over the photo and its mirror image, so that a dog
     that looks left is the one that looks right."""
     grids = tower.grids(torch.stack([pixels, pixels.flip(2)]), half)
     rows, columns = grids.head.shape[2:]
     stage = F.adaptive_avg_pool2d(grids.stages[STRIDE], (rows, columns))
-    return _with_mirror(grids.head), _with_mirror(stage)
+    return _with_mirror(grids.head).cpu().numpy(), _with_mirror(stage).cpu().numpy()
 
 
 def _with_mirror(pair: torch.Tensor) -> torch.Tensor:
@@ -138,14 +142,16 @@ def fitted_pixels(image: Image.Image, side_cells: int) -> torch.Tensor:
     return torch.from_numpy(np.asarray(resized, dtype=np.float32) / 255).permute(2, 0, 1)
 
 
-def window_means(grid: np.ndarray, found: list) -> np.ndarray:
-    """Means of a (C, rows, columns) grid over windows: (n, C) float32. Sums come from one integral image."""
+def window_means(grid: np.ndarray, found: Sequence[Window], power: int = 1) -> np.ndarray:
+    """Generalised means of a (C, rows, columns) grid over windows, mean(x^power)^(1/power): (n, C) float32. Sums come from one integral
+    image. With a `power` other than 1 nothing in the grid may be negative."""
     channels, rows, columns = grid.shape
-    integral = np.zeros((rows + 1, columns + 1, channels), dtype=np.float32)
-    integral[1:, 1:] = grid.transpose(1, 2, 0).cumsum(0, dtype=np.float64).cumsum(1)
+    integral = np.zeros((rows + 1, columns + 1, channels))  # float64: a root makes much of what rounding leaves of nothing
+    integral[1:, 1:] = (grid.transpose(1, 2, 0).astype(np.float64) ** power).cumsum(0).cumsum(1)
     top, bottom, left, right = np.array([(w.top, w.bottom, w.left, w.right) for w in found]).T
     sums = integral[bottom, right] - integral[top, right] - integral[bottom, left] + integral[top, left]
-    return sums / ((bottom - top) * (right - left))[:, None]
+    means = sums / ((bottom - top) * (right - left))[:, None]
+    return (means if power == 1 else np.maximum(means, 0) ** (1 / power)).astype(np.float32)
 
 
 def load_encoder(name: str = "embedded", device: str = "cpu") -> Encoder:

@@ -34,7 +34,7 @@ AGREEING = 5.0  # deviations: what a taught photo has to score under the others 
 LEFT_OUT = 10  # photos, at most, that are left out in turn to see what an unseen one scores
 SURE_SHARE = 0.7  # of a taught photo's expected score is where the head says yes
 # Above the bank's mean; never says yes below. Pets of one breed look more alike than the things of a household do.
-FLOOR_DEVIATIONS = {"pet": 9.5, "object": 8.0}
+FLOOR_DEVIATIONS = {"pet": 9.0, "object": 8.0}
 STEEPNESS = 8.0  # of the probability around that point
 ONE_PHOTO_SHARE = 0.6  # of its own score that another photo of the subject is expected to reach
 DOUBT_LOGIT = -1.05  # where the question begins: a probability of 0.26 (bot: BALANCES)

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 from support.pictures import thing
 
-from myvlm_engine.recognition.encoders import EmbeddedEncoder, blocks, load_encoder, raw_regions
+from myvlm_engine.recognition.encoders import EmbeddedEncoder, blocks, load_encoder, raw_regions, window_means
 from myvlm_engine.recognition.negatives import NoBank, load_bank
+from myvlm_engine.recognition.windows import windows
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,18 @@ def test_regions_are_unit_rows_with_boxes_inside_the_photo_the_whole_first(encod
     assert boxes[0] == (0, 0, 1, 1)
     assert all(0 <= left < right <= 1 and 0 <= top < bottom <= 1 for left, top, right, bottom in boxes)
     assert vectors.nbytes <= 100_000
+
+
+@pytest.mark.parametrize("power", [1, 3])
+def test_a_windows_mean_of_a_power_is_that_of_its_cells(power):
+    grid = np.random.default_rng(0).uniform(0, 6, (4, 5, 7)).astype(np.float32)
+    grid[0, :2] = 0  # rounding leaves nothing where nothing was
+    found = windows(5, 7, ((2, 1), (3, 2)))
+    means = window_means(grid, found, power)
+    cells = [grid[:, w.top : w.bottom, w.left : w.right].reshape(4, -1).astype(np.float64) for w in found]
+    assert means.dtype == np.float32
+    assert means == pytest.approx(np.array([(c**power).mean(1) ** (1 / power) for c in cells]), abs=1e-5)
+    assert means[1, 0] == 0
 
 
 def test_seeing_twice_gives_the_same_vectors(encoder):
