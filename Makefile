@@ -32,7 +32,7 @@ check: lint
 	$(BIN)/pytest -q -m 'not slow'
 
 test: lint
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q --durations=25
 
 # The picture of the README, taken from the running program (needs chromium).
 pictures: setup

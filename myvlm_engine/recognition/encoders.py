@@ -121,8 +121,8 @@ def _look(towers: Sequence[VisionTower], pixels: torch.Tensor, half: bool) -> tu
 
 
 def _cells(tower: VisionTower, pixels: torch.Tensor, half: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(1280, rows, columns) float32 and the earlier stage, averaged to the same cells: means over the photo and its mirror image, so that a dog
-    that looks left is the one that looks right."""
+    """(1280, rows, columns) float32 and the earlier stage, averaged to the same cells: means over the photo and its mirror image, so that a
+    dog that looks left is the one that looks right."""
     grids = tower.grids(torch.stack([pixels, pixels.flip(2)]), half)
     rows, columns = grids.head.shape[2:]
     stage = F.adaptive_avg_pool2d(grids.stages[STRIDE], (rows, columns))
