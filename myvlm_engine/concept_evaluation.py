@@ -155,6 +155,7 @@ class Shared:
 
     memory: Memory | None  # None: one method alone, whose seconds are to be a member's
     learned: dict[tuple[object, ...], dict[str, Learned]] = field(default_factory=dict)  # by how it is learned
+    concepts: dict[int | None, dict[str, Enrolled]] = field(default_factory=dict)  # by photos taught: no method changes who is called what
 
     def engine(self, engine: Engine, method: Method) -> Engine:
         """One that works by the method, and sees every view and hears the base model only once for all of them."""
@@ -172,7 +173,9 @@ def trial(
     """One seed: heads for everybody, embeddings for those who are met, captions."""
     engine, method, title = ground.engine, METHODS[name], f"{name}, seed {seed}"
     seen, enrolment = run_seed(ground.found, ground.sights, ground.make_look, shots, seed, limit)
-    concepts = called(engine, ground.found, enrolment, shots, seed)
+    if shots not in shared.concepts:
+        shared.concepts[shots] = called(engine, ground.found, enrolment, shots, seed)
+    concepts = shared.concepts[shots]
     met = [name for name in concepts if any(name == s.photo.subject or name in s.fired for s in seen)] if method.learns else []
     learned = shared.by(method, shots) if method.learns else {}
     new = [name for name in met if name not in learned]
