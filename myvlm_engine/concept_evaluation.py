@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
+from typing import Any, NamedTuple
 
 from .caption_scores import Said, caption_scores, names_in
 from .comparison import Row, as_json, row
@@ -149,18 +149,33 @@ def concept_figures(
     return summed_up(trials) | mistakes(trials[0], plan.wrong_references) | told, trials, rows
 
 
+class Known(NamedTuple):
+    """Everybody of one seed, before anything is learned or said."""
+
+    seen: list[Seen]
+    enrolment: Enrolment
+    concepts: dict[str, Enrolled]
+
+
 @dataclass
 class Shared:
     """What the methods of one seed have in common."""
 
     memory: Memory | None  # None: one method alone, whose seconds are to be a member's
     learned: dict[tuple[object, ...], dict[str, Learned]] = field(default_factory=dict)  # by how it is learned
-    concepts: dict[int | None, dict[str, Enrolled]] = field(default_factory=dict)  # by photos taught: no method changes who is called what
+    known: dict[int | None, Known] = field(default_factory=dict)  # by photos taught
 
     def engine(self, engine: Engine, method: Method) -> Engine:
         """One that works by the method, and sees every view and hears the base model only once for all of them."""
         made = engine_for(engine, method)
         return made if self.memory is None else Engine(replace(made.parts, vlm=remembering(made.parts.vlm, self.memory)))
+
+    def knows(self, ground: Ground, shots: int | None, seed: int, limit: int | None) -> Known:
+        """Who is recognised where and called what: no method changes that."""
+        if shots not in self.known:
+            seen, enrolment = run_seed(ground.found, ground.sights, ground.make_look, shots, seed, limit)
+            self.known[shots] = Known(seen, enrolment, called(ground.engine, ground.found, enrolment, shots, seed))
+        return self.known[shots]
 
     def by(self, method: Method, shots: int | None) -> dict[str, Learned]:
         """Embeddings of earlier methods that learn in the same way, from as many photos."""
@@ -172,10 +187,7 @@ def trial(
 ) -> Trial:
     """One seed: heads for everybody, embeddings for those who are met, captions."""
     engine, method, title = ground.engine, METHODS[name], f"{name}, seed {seed}"
-    seen, enrolment = run_seed(ground.found, ground.sights, ground.make_look, shots, seed, limit)
-    if shots not in shared.concepts:
-        shared.concepts[shots] = called(engine, ground.found, enrolment, shots, seed)
-    concepts = shared.concepts[shots]
+    seen, enrolment, concepts = shared.knows(ground, shots, seed, limit)
     met = [name for name in concepts if any(name == s.photo.subject or name in s.fired for s in seen)] if method.learns else []
     learned = shared.by(method, shots) if method.learns else {}
     new = [name for name in met if name not in learned]
