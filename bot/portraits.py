@@ -14,6 +14,7 @@ from .asking import area
 from .names import NOUNS
 
 SHOWS_PERSON = "shows_person"  # `failure` of a concept whose photos have a face in common
+ADDED_PERSON = "added_shows_person"  # the same, with photos that were added to what is known; they are deleted again
 LARGE = 0.05  # of the photo. Measured on 638 photos of dogs, cats and things: MTCNN takes 3 % of the dogs for so large a face
 # What looks like a face and is nobody's.
 DEPICTIONS = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import discord
@@ -95,7 +95,7 @@ class ProgressReplies:
         asks = await self._question(concept) is not None
         if asks:
             self._replies[concept.id] = reply  # it goes on with the answer
-        await self._show_last(reply, concept, Progress("ready" if concept.state is State.READY else "asking" if asks else "failed"))
+        await self._show_last(reply, concept, Progress("asking" if asks else ended(concept)))
         await self.announce(concept, reply.interaction)
         await self.move_up()
 
@@ -231,6 +231,13 @@ class ProgressReplies:
         teacher = await self.client.fetch_user(concept.owner_id)
         await teacher.send(**word.to_teacher(), allowed_mentions=only(concept.owner_id))
         return True
+
+
+def ended(concept: Concept) -> Literal["ready", "unchanged", "failed"]:
+    """Ready with a failure: what was added to it was taken back."""
+    if concept.state is State.READY:
+        return "unchanged" if concept.failure else "ready"
+    return "failed"
 
 
 async def faces_shown(concept: Concept, question: Question) -> Message:

@@ -22,7 +22,7 @@ from .errors import Refusal, RefusalCode
 from .explaining import Reason
 from .names import DEFAULT_NOUNS
 from .photos import Photo
-from .portraits import SHOWS_PERSON
+from .portraits import ADDED_PERSON, SHOWS_PERSON
 from .teaching import LOST, Progress
 
 BAR_CELLS = 12
@@ -184,8 +184,13 @@ PERSON_SHOWN = (
     "**Forget …**, then run `/teach` again: with photos that show the pet or the thing without a face in the middle; or, if it is a doll, a "
     "statue or a picture, with that word in `what`."
 )
+ADDED_PERSON_SHOWN = (
+    "With the photos you added, what they have in common is somebody's face, and I learn people only with `kind: person`, where they are "
+    "asked first. I deleted the added photos again. Add ones that show the pet or the thing without a face in the middle."
+)
 BROKEN_OFF = "Learning broke off several times. The photos are kept: press **Try again**, or tell whoever runs the bot."
-OWN_FAILURES = {LOST: BROKEN_OFF, SHOWS_PERSON: PERSON_SHOWN}  # of a teach; the others are the engine's codes
+# Of a teach; the others are the engine's codes.
+OWN_FAILURES = {LOST: BROKEN_OFF, SHOWS_PERSON: PERSON_SHOWN, ADDED_PERSON: ADDED_PERSON_SHOWN}
 
 
 def sentence(error: BaseException) -> str:
@@ -252,6 +257,8 @@ def progress(concept: Concept, at: Progress) -> str:
             return f"### Kept: {name}\n💤 {waiting(at.reason)} Your photos are safe; it goes on by itself."
         case "ready":
             return ready(concept)
+        case "unchanged":
+            return f"### {concept.name} stays as it was\n⚠️ {failure_sentence(concept.failure)}"
     return failed(concept)
 
 
@@ -285,6 +292,8 @@ def last_word(concept: Concept) -> str:
     """Mentions the teacher and nobody else."""
     if concept.state is State.FAILED:
         return f"<@{concept.owner_id}> Learning **{concept.name}** didn't work. {failure_sentence(concept.failure)}"
+    if concept.failure:
+        return f"<@{concept.owner_id}> **{concept.name}** stays as it was. {failure_sentence(concept.failure)}"
     sample = f" For example: “{quoted(concept.sample)}”" if concept.sample else ""
     return f"<@{concept.owner_id}> **{concept.name}** is ready.{sample}"
 

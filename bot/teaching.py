@@ -23,13 +23,13 @@ from myvlm_engine.messages import FACES, FitRequest, HealthReply, Sight, TaughtP
 from .asking import SEVERAL, offered, only
 from .engine_client import Engine, EngineError, EngineUnreachable
 from .names import DEFAULT_NOUNS
-from .portraits import SHOWS_PERSON, Pictured, depicts, show_person
+from .portraits import ADDED_PERSON, SHOWS_PERSON, Pictured, depicts, show_person
 from .sights import afar_of, encoder_for, head_of, regions_of, sight_of
 
 log = structlog.get_logger("myvlm.teaching")
 
 Result = TypeVar("Result")
-Stage = Literal["queued", "seeing", "usable", "learning", "waiting", "asking", "elsewhere", "ready", "failed"]
+Stage = Literal["queued", "seeing", "usable", "learning", "waiting", "asking", "elsewhere", "ready", "unchanged", "failed"]
 PASSING = ("busy", "not_ready", "other_encoder", "other_vlm")  # codes that go away by waiting or by asking again
 LOST = "lost"  # tried as often as is allowed, and broken off each time
 HARD_NEGATIVES = 8  # neighbours whose photos a new head learns not to fire on
@@ -57,7 +57,10 @@ class GivenUp(Exception):
 
 
 class ShowsPerson(Exception):
-    """A pet or a thing was to be learned, and the photos have a face in common."""
+    """A pet or a thing was to be learned, and the photos have a face in common. `known`: they came to others, which had been learned."""
+
+    def __init__(self, known: bool):
+        self.known = known
 
 
 class Listener(Protocol):
@@ -172,8 +175,8 @@ class Teacher:
         except GivenUp:
             self._broken_off.pop(concept_id, None)
             await self._failed(lease, LOST)
-        except ShowsPerson:
-            await self._failed(lease, SHOWS_PERSON)
+        except ShowsPerson as found:
+            await (self._taken_back(lease, ADDED_PERSON) if found.known else self._failed(lease, SHOWS_PERSON))
         except (EngineUnreachable, EngineError) as error:
             await self._met(lease, error)
         except asyncio.CancelledError:
@@ -237,6 +240,12 @@ class Teacher:
     async def _failed(self, lease: Lease, code: str) -> None:
         with suppress(LeaseLost, NotFound):
             await self.store.fail(lease.claim, code)
+            await self.listener.finished(await self.store.concept(lease.claim.concept_id))
+
+    async def _taken_back(self, lease: Lease, code: str) -> None:
+        """The photos that were added are deleted; what was known before stays as it was."""
+        with suppress(LeaseLost, NotFound):
+            await self.store.take_back(lease.claim, code)
             await self.listener.finished(await self.store.concept(lease.claim.concept_id))
 
     async def _tell(self, concept_id: ConceptId, progress: Progress) -> None:
@@ -325,7 +334,7 @@ class Teacher:
             replies = [await self.engine.see(photo.data, taught=True) for photo in photos]
             pictured = [Pictured(reply.faces, reply.noun) for reply in replies]
         if show_person(pictured, boxes):
-            raise ShowsPerson
+            raise ShowsPerson(known=any(photo.box for photo in photos))
 
     async def _fit_request(self, concept: Concept, seen: Sequence[Regions]) -> FitRequest:
         encoder = seen[0].encoder

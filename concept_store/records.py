@@ -77,7 +77,7 @@ class Concept:
     private: bool
     announce: Announce | None
     state: State
-    failure: str | None  # an error code of the engine, or "lost"
+    failure: str | None  # an error code of the engine, or of the bot ("lost"); "ready" with one: what was added was taken back
     attempts: int
     created_at: datetime  # UTC
     ready_at: datetime | None

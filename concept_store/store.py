@@ -134,6 +134,11 @@ class ConceptStore(Protocol):
     async def fail(self, claim: Claim, failure: str) -> None:
         """State "failed"; ends the claim. Errors: LeaseLost."""
 
+    async def take_back(self, claim: Claim, failure: str) -> None:
+        """Deletes the photos behind the last that has a box: no head has learned from them. Ends the claim: state "ready" where it has a
+        finished embedding, else "failed"; either way `failure` says why, and its last word is owed.
+        Errors: LeaseLost; ValueError where no photo would be left."""
+
     async def retry(self, concept_id: ConceptId, announce: Announce | None = None) -> Concept:
         """failed or ready -> queued (attempts = 0), to be announced again, at `announce` where given; what was learned stays in
         use meanwhile. Queued or training: unchanged. Errors: NotFound."""

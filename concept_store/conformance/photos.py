@@ -94,6 +94,39 @@ class PhotosContract(Contract):
             await store.add_photos(NOWHERE, [photo()])
         assert await store.concept(made.id) == made and len(await store.photos(made.id)) == 2
 
+    async def test_photos_that_were_added_can_be_taken_back_and_it_is_as_it_was(self, store: ConceptStore) -> None:
+        made = await learn(store, "Biscuit", 0)
+        before = await store.photos(made.id)
+        for one in before:
+            await store.save_box(one.id, LEFT)
+        await store.add_photos(made.id, [photo(), photo()])
+        held = await claim(store)
+        added = (await store.photos(made.id))[-1]
+        await store.save_regions(added.id, seen(0))
+        await store.take_back(held, "added_shows_person")
+        now = await store.concept(made.id)
+        assert (now.state, now.failure, now.announced, now.photo_count) == (State.READY, "added_shows_person", False, 2)
+        assert [one.id for one in await store.photos(made.id)] == [one.id for one in before]
+        with pytest.raises(NotFound):
+            await store.save_regions(added.id, seen(0))
+        assert [match.concept.id for match in await store.match(scope(), [seen(0)])] == [made.id]
+        with pytest.raises(LeaseLost):
+            await store.take_back(held, "added_shows_person")
+        again = await store.add_photos(made.id, [photo()])
+        assert (again.state, again.failure, again.photo_count) == (State.QUEUED, None, 3)
+
+    async def test_what_was_never_learned_whole_has_failed_when_photos_are_taken_back(self, store: ConceptStore) -> None:
+        made = await create(store)
+        held = await claim(store)
+        with pytest.raises(ValueError):
+            await store.take_back(held, "added_shows_person")
+        now = await store.concept(made.id)
+        assert (now.state, now.photo_count) == (State.TRAINING, 2), "nothing changes"
+        await store.save_box((await store.photos(made.id))[0].id, LEFT)
+        await store.take_back(held, "added_shows_person")
+        now = await store.concept(made.id)
+        assert (now.state, now.failure, now.photo_count) == (State.FAILED, "added_shows_person", 1)
+
     async def test_two_who_add_photos_at_once_both_do(self, store: ConceptStore) -> None:
         made = await create(store, photos=1)
         tries = await asyncio.gather(*(store.add_photos(made.id, [photo()], at_most=3) for _ in range(3)), return_exceptions=True)

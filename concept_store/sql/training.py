@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..errors import LeaseLost, NotFound, TooManyPhotos
@@ -17,6 +17,7 @@ from .concepts import insert_photos
 from .part import Part, concept_in, next_number
 from .rows import announce_values, concept_of, select_concepts
 from .tables import concepts, embeddings
+from .tables import photos as photo_table
 
 NO_CLAIM: dict[str, Any] = {"worker": None, "token": None, "lease_until": None}
 PLACE = (concepts.c.ticket, concepts.c.id)
@@ -47,6 +48,18 @@ class Training(Part):
 
     async def fail(self, claim: Claim, failure: str) -> None:
         await self._change(claim, {"state": State.FAILED.value, "failure": failure, "announced": False, **NO_CLAIM})
+
+    async def take_back(self, claim: Claim, failure: str) -> None:
+        of_it = photo_table.c.concept_id == claim.concept_id
+        boxed = select(func.max(photo_table.c.position)).where(of_it, photo_table.c.box.is_not(None))
+        finished = select(exists().where(embeddings.c.concept_id == claim.concept_id, embeddings.c.finished))
+        async with self._db.write() as connection:
+            state = State.READY if await connection.scalar(finished) else State.FAILED
+            await change_held(connection, claim, {"state": state.value, "failure": failure, "announced": False, **NO_CLAIM})
+            last = await connection.scalar(boxed)
+            if last is None:
+                raise ValueError("No photo of it has a box: none would be left.")
+            await connection.execute(delete(photo_table).where(of_it, photo_table.c.position > last))
 
     async def _change(self, claim: Claim, values: dict[str, Any]) -> None:
         async with self._db.write() as connection:

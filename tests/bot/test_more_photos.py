@@ -188,6 +188,34 @@ async def test_photos_added_while_it_learns_begin_the_learning_anew(store, engin
     assert [len(one.positives) for one in engine.fitted] == [3, 5] and [one.state for one in room.listener.ended] == [State.READY]
 
 
+async def test_photos_with_somebodys_face_are_deleted_again_and_it_stays_as_it_was(town, read):
+    await teach(town, kind="object")
+    before = await town.store.photos((await the_concept(town)).id)
+    town.engine.faces = [(0.3, 0.2, 0.7, 0.8)]
+    told = await add(town)
+    assert "Biscuit stays as it was" in read(told.response) and "I deleted the added photos again" in read(told.response)
+    assert [one.content.split(". ")[0] for one in told.followups] == [f"{town.alice.mention} **Biscuit** stays as it was"]
+    assert "Try again" not in str(told.response.components) and "Forget" not in str(told.response.components)
+    concept = await the_concept(town)
+    assert (concept.state, concept.announced) == (State.READY, True)
+    assert [photo.id for photo in await town.store.photos(concept.id)] == [photo.id for photo in before]
+    town.engine.faces = []
+    described = await town.bob.slash(town.channel, "describe", photo=upload(RED, 77))
+    assert "Biscuit on the grass." in read(described.response) and town.engine.answered[-1].concepts[0].embedding is not None
+    assert "Learned from 4 photos" in read((await add(town, first=40)).response)
+
+
+async def test_where_it_was_still_being_learned_the_rest_can_be_learned_after_photos_were_taken_back(town, read):
+    town.engine.refuse["teach"] = refusal_of("out_of_memory")
+    await teach(town, kind="object")
+    town.engine.faces = [(0.3, 0.2, 0.7, 0.8)]
+    told = await add(town)
+    assert "I deleted the added photos again" in read(told.response) and (await the_concept(town)).photo_count == 2
+    town.engine.refuse.clear()
+    again = await town.alice.click(told.response, label="Try again")
+    assert "Learned from 2 photos" in read(again.response)
+
+
 @pytest.mark.parametrize("verb", ["save_head", "save_box"])
 async def test_a_bot_killed_while_the_head_is_kept_is_followed_by_one_that_fits_it_with_all_photos(store, engine, verb):
     """All photos are seen by then, and a head of the old ones is there: neither may look like a head of all."""
