@@ -1,4 +1,4 @@
-"""One photo, one question (or none): see -> match -> answer. Knows concepts and the engine, neither Discord nor sentences."""
+"""One photo, one question (or none): see -> match (-> look closer -> match) -> answer. Knows neither Discord nor sentences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .engine_client import Engine, EngineError
 from .names import DEFAULT_NOUNS, mentioned
 from .permissions import PEOPLE_SETTING
 from .photos import Photo
-from .sights import regions_of
+from .sights import regions_of, united, without_faces
 
 NOBODY = ConceptId("")
 AT_MOST = 4  # concepts in one answer, the engine's own limit
@@ -83,8 +83,12 @@ class Answerer:
 
     async def look(self, photo: Photo, scope: Scope) -> Look:
         """Errors: EngineError, EngineUnreachable, StoreError."""
-        reply = await self.engine.see(photo.data)
-        return await self.look_again(Look(photo, scope, tuple(regions_of(sight) for sight in reply.sights), ()))
+        seen = [regions_of(sight) for sight in (await self.engine.see(photo.data)).sights]
+        # people are looked for by their faces, which are all found as they are
+        if places := await self.store.worth_a_closer_look(scope, without_faces(seen)):
+            closer = await self.engine.see(photo.data, places=places)
+            seen = united(seen, [regions_of(sight) for sight in closer.sights])
+        return await self.look_again(Look(photo, scope, tuple(seen), ()))
 
     async def look_again(self, look: Look) -> Look:
         """What was seen, matched anew: heads and corrections may have changed."""

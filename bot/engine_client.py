@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol, TypeVar
 
 import httpx
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from myvlm_engine.messages import (
     AnswerReply,
     AnswerRequest,
+    Box,
     ErrorCode,
     ErrorReply,
     FitReply,
@@ -55,7 +56,9 @@ class EngineUnreachable(Exception):
 class Engine(Protocol):
     """Errors of every verb: EngineError, EngineUnreachable."""
 
-    async def see(self, photo: bytes, taught: bool = False) -> SeeReply: ...
+    async def see(self, photo: bytes, taught: bool = False, places: Sequence[Box] = ()) -> SeeReply:
+        """The whole photo, or these places alone, each seen larger; without sights of encoders that can't look closer."""
+
 
     async def fit(self, request: FitRequest) -> FitReply: ...
 
@@ -82,8 +85,9 @@ class HttpEngine:
             trust_env=False,  # a proxy of the environment has no business between bot and engine
         )
 
-    async def see(self, photo: bytes, taught: bool = False) -> SeeReply:
-        return await self._asked_again("/v1/see", SeeRequest(photo=base64.b64encode(photo).decode(), taught=taught), SeeReply)
+    async def see(self, photo: bytes, taught: bool = False, places: Sequence[Box] = ()) -> SeeReply:
+        request = SeeRequest(photo=base64.b64encode(photo).decode(), taught=taught, places=list(places))
+        return await self._asked_again("/v1/see", request, SeeReply)
 
     async def fit(self, request: FitRequest) -> FitReply:
         return await self._asked_again("/v1/fit", request, FitReply)

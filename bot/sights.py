@@ -15,6 +15,16 @@ def regions_of(sight: messages.Sight) -> Regions:
     return Regions(sight.encoder, vectors, tuple(sight.boxes))
 
 
+def united(seen: Sequence[Regions], closer: Sequence[Regions]) -> list[Regions]:
+    """What each encoder saw of a photo, together with what it saw of places in it that it looked at once more."""
+    more = {regions.encoder: regions for regions in closer}
+    return [_both(regions, more[regions.encoder]) if regions.encoder in more else regions for regions in seen]
+
+
+def _both(one: Regions, other: Regions) -> Regions:
+    return Regions(one.encoder, np.vstack([one.vectors, other.vectors]), (*one.boxes, *other.boxes))
+
+
 def sight_of(regions: Regions) -> messages.Sight:
     width = int(regions.vectors.shape[1])
     return messages.Sight(encoder=regions.encoder, width=width, vectors=messages.pack(regions.vectors), boxes=list(regions.boxes))

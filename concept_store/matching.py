@@ -17,6 +17,10 @@ from .records import Box, Head, Regions
 ARBITRATED_FROM = 0.02  # probability below which a head takes no part in arbitration
 SAME_PLACE = 0.5  # share of the smaller of two boxes that lies in the other: they show the same thing
 DOUBT_LOGIT = -1.05  # of a head's score that is worth a question; rises to even odds where the head says yes
+# A closer look: where a head neither fires for sure nor is sure not to. Only at small regions: larger ones were seen as large as they get.
+HALF_FIRES, SURE = 0.02, 0.9  # probabilities
+SMALL = 0.3  # of the photo's area
+PLACES = 3  # in one photo
 MAX_LOGIT = 30.0  # odds beyond e^30 say nothing more
 
 
@@ -97,6 +101,31 @@ def _match_group(group: Group, sight: Regions) -> list[Scored]:
         Scored(int(index), float(score[h]), float(_sigmoid(raw[h])), int(region[h]), sight.boxes[region[h]])
         for h, index in enumerate(group.heads)
     ]
+
+
+def worth_a_closer_look(stacked: Stacked, sights: Sequence[Regions]) -> list[Box]:
+    """Places in a photo where somebody may be who is small there, likeliest first; none where no head half fires. To be cut out, seen again
+    by the encoder and matched together with all the rest. Errors: WrongFingerprint."""
+    found: list[Box] = []
+    for sight in sights:
+        group = stacked.groups.get(sight.encoder)
+        if group is not None and len(sight.vectors):
+            found += _places(region_logits(group, sight), np.array(sight.boxes))
+    return found[:PLACES]
+
+
+def _places(logits: np.ndarray, boxes: np.ndarray) -> list[Box]:
+    """Of (n, H) log-odds of regions with boxes (n, 4)."""
+    highest = _sigmoid(logits.max(0))
+    if not ((highest >= HALF_FIRES) & (highest < SURE)).any():
+        return []
+    likely = logits[:, highest < SURE].max(1)
+    small, same_place = (boxes[:, 2:] - boxes[:, :2]).prod(1) <= SMALL, overlaps(boxes)
+    chosen: list[int] = []
+    for region in np.argsort(-likely):
+        if len(chosen) < PLACES and small[region] and not same_place[region, chosen].any():
+            chosen.append(int(region))
+    return [(float(a), float(b), float(c), float(d)) for a, b, c, d in boxes[chosen]]
 
 
 def region_logits(group: Group, sight: Regions) -> np.ndarray:

@@ -187,6 +187,11 @@ class ConceptStore(Protocol):
         A correction of this very photo (`digest`) overrides the head: present -> score 1.0, absent -> never.
         Errors: WrongFingerprint when sights and heads of one encoder differ in width."""
 
+    async def worth_a_closer_look(self, scope: Scope, sights: Sequence[Regions]) -> list[Box]:
+        """Places in a photo where a concept of the scope may be and is small, likeliest first, at most three (matching.py). What an
+        encoder sees there, larger, is matched together with all the rest.
+        Errors: WrongFingerprint when sights and heads of one encoder differ in width."""
+
     async def neighbours(self, scope: Scope, sights: Sequence[Regions], at_most: int = 8) -> list[ConceptId]:
         """Concepts of the scope whose heads score highest on these photos, fired or not: hard negatives for each other. The
         concept the photos are of is among them once it has a head."""

@@ -6,7 +6,7 @@ methods in methods.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, median
@@ -19,6 +19,7 @@ from .concept_trial import (
     Enrolled,
     Learned,
     Look,
+    Looking,
     Match,
     Matches,
     Photo,
@@ -28,12 +29,13 @@ from .concept_trial import (
     enrolled,
     handed_in,
     learn,
+    looked_at,
     those_fired,
 )
 from .display_names import display_names
-from .engine import Engine, sight_of
+from .engine import Engine, sight_closer, sight_of
 from .figures import counted, note
-from .messages import Box, Head, SeeRequest, Sight
+from .messages import Head
 from .methods import METHODS, Method, engine_for, method_named
 from .photo_sets import PhotoSet, kinds_in, read_photo_set, split
 from .recognition.encoders import Encoder
@@ -87,12 +89,12 @@ class Trial:
     composites: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # "2" -> figures
 
 
-def matched_by(looking: Callable[[Mapping[str, Head]], Callable[[Sequence[Sight]], Iterable[tuple[str, float, Box | None]]]]) -> MakeLook:
+def matched_by(looking: Looking) -> MakeLook:
     """The same with every tuple a Match."""
 
     def make_look(heads: Mapping[str, Head]) -> Look:
         look = looking(heads)
-        return lambda sights: [Match(*found) for found in look(sights)]
+        return lambda sights, closer=None: [Match(*found) for found in look(sights, closer)]
 
     return make_look
 
@@ -122,7 +124,8 @@ def composites_seen(encoders: Sequence[Encoder], folder: Path, sights: Sights, m
 
 def fired_on(encoders: Sequence[Encoder], look: Look, one: Composite) -> Found:
     image = one.image
-    fired = frozenset(m.subject for m in those_fired(look([sight_of(e, image) for e in encoders])))
+    closer = lambda places: [sight for e in encoders if (sight := sight_closer(e, image, places))]
+    fired = frozenset(m.subject for m in those_fired(look([sight_of(e, image) for e in encoders], closer)))
     return Found(frozenset(one.subjects), fired, fired)
 
 
@@ -223,7 +226,7 @@ def composite_figures(done: Trial, size: int, seed: int, limit: int | None) -> d
 
 def found_on(done: Trial, one: Composite) -> Found:
     data = one.data
-    fired = those_fired(done.look(done.engine.see(SeeRequest(photo=data)).sights))
+    fired = those_fired(looked_at(done.engine, done.look, data))
     text = done.engine.answer(answer_request(data, fired, done.concepts, done.learned)).text
     names = {c.called.name: subject for subject, c in done.concepts.items()}
     return Found(frozenset(one.subjects), frozenset(m.subject for m in fired), frozenset(names[n] for n in names_in(text, names)))

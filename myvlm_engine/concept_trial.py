@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from .caption_scores import Called, Said
 from .engine import MAX_CONCEPTS, PLAIN_NOUNS, Engine
-from .messages import AnswerRequest, Base64, Box, Kind, KnownConcept, SeeRequest, Sight, TaughtPhoto, TeachEvent, TeachRequest
+from .messages import AnswerRequest, Base64, Box, Head, Kind, KnownConcept, SeeRequest, Sight, TaughtPhoto, TeachEvent, TeachRequest
 from .photo_sets import NAME_MARK, Split
 
 
@@ -28,7 +28,18 @@ class Match(NamedTuple):
     box: Box | None
 
 
-Look = Callable[[Sequence[Sight]], list[Match]]  # every enrolled head on one photo, surest first
+Closer = Callable[[Sequence[Box]], list[Sight]]  # sees places of a photo again, larger
+Looked = tuple[str, float, Box | None]  # a match as it is handed in
+# How the store holds heads against each other on a photo, surest first: without a closer look at first sight.
+Looking = Callable[[Mapping[str, Head]], Callable[[Sequence[Sight], Closer | None], Sequence[Looked]]]
+
+
+class Look(Protocol):
+    """Every enrolled head on one photo, surest first; with a `closer` look at doubtful places where one can be had."""
+
+    def __call__(self, sights: Sequence[Sight], closer: Closer | None = None) -> list[Match]: ...
+
+
 FIRES_AT = 0.5
 
 
@@ -100,7 +111,12 @@ def teach_request(concept: Enrolled, seed: int) -> TeachRequest:
 
 def by_heads(engine: Engine, look: Look) -> Matches:
     """As in a server that knows all these concepts: one encoder pass, every head."""
-    return lambda photo, data: look(engine.see(SeeRequest(photo=data)).sights)
+    return lambda photo, data: looked_at(engine, look, data)
+
+
+def looked_at(engine: Engine, look: Look, data: Base64) -> list[Match]:
+    """A photo through the engine, as the bot does it."""
+    return look(engine.see(SeeRequest(photo=data)).sights, lambda places: engine.see(SeeRequest(photo=data, places=list(places))).sights)
 
 
 def handed_in(learned: Mapping[str, Learned], seed: int) -> Matches:

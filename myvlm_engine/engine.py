@@ -87,8 +87,11 @@ class Engine:
 
     # -- recognise
     def see(self, request: SeeRequest) -> SeeReply:
-        """Region vectors of one photo, one pass per encoder; a second one where it teaches. Errors: NotAPicture."""
+        """Region vectors of one photo, one pass per encoder; a second one where it teaches. Of `places` alone, where there are any, by
+        encoders that can look closer. Errors: NotAPicture."""
         image = decode_photo(request.photo)
+        if request.places:
+            return SeeReply(sights=[sight for e in self.parts.encoders if (sight := sight_closer(e, image, request.places))])
         hints = [hint for e in self.parts.encoders if (hint := e.noun_hint(image))]
         sights = [sight_of(e, image) for e in self.parts.encoders]
         noun = hints[0] if hints else None
@@ -198,6 +201,12 @@ def sight_from_afar(encoder: Encoder, image: Image.Image) -> Sight | None:
     """How a photo that teaches looks small in a room; None of encoders that can't tell."""
     see = getattr(encoder, "see_from_afar", None)
     return _sight(encoder, see(image)) if see else None
+
+
+def sight_closer(encoder: Encoder, image: Image.Image, places: Sequence[Box]) -> Sight | None:
+    """What is seen of places cut out of a photo; None of encoders that can't."""
+    see = getattr(encoder, "see_closer", None)
+    return _sight(encoder, see(image, places)) if see else None
 
 
 def _sight(encoder: Encoder, seen: Seen) -> Sight:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .concept_evaluation import Plan
-    from .messages import Box, Head, Sight
+    from .concept_trial import Looking
     from .vlms.base import View, Vlm
 
 BATCH = 8  # photos through the vision tower at once
@@ -105,7 +105,7 @@ def eval_concepts(
     vlm: str = "pocket",
     encoder: str = "embedded",
     *,
-    looking: Callable[[Mapping[str, Head]], Callable[[Sequence[Sight]], Sequence[tuple[str, float, Box | None]]]],
+    looking: Looking,
 ) -> dict[str, Any]:
     """Teaches everybody in a folder and describes the held photos; prints, writes JSON and the HTML report. `looking` holds heads
     against each other on a photo, surest first (the store knows how). Errors: CantMeasure with a sentence about folder or method."""
@@ -144,7 +144,7 @@ def eval_recognition(
     json_path: Path | None = None,
     encoder: str = "embedded",
     *,
-    looking: Callable[[Mapping[str, Head]], Callable[[Sequence[Sight]], Sequence[tuple[str, float, Box | None]]]],
+    looking: Looking,
 ) -> dict[str, Any]:
     """How true the heads' scores are, what more concepts cost and what corrections mend; prints and writes JSON. Errors: CantMeasure."""
     from .concept_evaluation import matched_by

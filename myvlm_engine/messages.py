@@ -15,6 +15,9 @@ Kind = Literal["pet", "person", "object"]
 Base64 = str
 Name = Annotated[str, Field(min_length=1, max_length=100)]  # the bot's limit is 32
 Box = tuple[float, float, float, float]  # left, top, right, bottom as shares of the photo, 0..1
+Share = Annotated[float, Field(ge=0, le=1)]
+Place = tuple[Share, Share, Share, Share]  # a box that somebody asks about
+MAX_PLACES = 8  # in one request
 FACES = "faces"  # the fingerprint of an encoder of faces begins with it; people are recognised by such an encoder and by no other
 
 
@@ -37,6 +40,7 @@ class Sight(Message):
 
 class SeeRequest(Message):
     photo: Base64
+    places: list[Place] = Field(default=[], max_length=MAX_PLACES)  # these only, cut out and seen larger; none: the whole photo
     taught: bool = False  # it teaches a pet or a thing: also see it from afar, and say where large faces are
 
 

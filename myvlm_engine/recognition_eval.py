@@ -11,12 +11,13 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from .concept_trial import FIRES_AT, Match
+from .concept_trial import FIRES_AT, Look
 from .messages import FACES, Box, FitRequest, Head, Kind, Sight, pack
 from .photo_sets import CantMeasure, PhotoSet, Split, read_photo_set, split
 from .pocket.weights import cache_folder
@@ -27,7 +28,6 @@ from .recognition.face_descriptor import HOW_TO_INSTALL
 from .recognition.fitting import fit_head
 from .recognition.negatives import read_photo
 
-Look = Callable[[Sequence[Sight]], list[Match]]  # every head on one photo, surest first
 MakeLook = Callable[[Mapping[str, Head]], Look]
 NEIGHBOURS = 8  # the bot's: concepts that look most alike are each other's negatives
 ASKS_AT = 0.25  # the bot's on a normal server: from there on it asks "is this …?"
@@ -109,7 +109,7 @@ def run_seed(
 
 def looked_at(photos: Sequence[Evaluated], sights: Sights, look: Look) -> list[Seen]:
     """What the enrolled heads say of photos."""
-    return [Seen(photo, {m.subject: m.score for m in look(sights.all_of(photo.path))}) for photo in photos]
+    return [Seen(p, {m.subject: m.score for m in look(sights.all_of(p.path), partial(sights.closer, p.path))}) for p in photos]
 
 
 def enrol(splits: Sequence[Split], sights: Sights, make_look: MakeLook) -> Enrolment:
@@ -206,6 +206,10 @@ class Sights:
     def all_of(self, path: Path) -> list[Sight]:
         return [cache.of(path) for cache in self._each]
 
+    def closer(self, path: Path, places: Sequence[Box]) -> list[Sight]:
+        """These places of the photo, seen larger by the encoders that can."""
+        return [sight for cache in self._each if (sight := cache.closer(path, places))]
+
     def fitted(self, request: FitRequest) -> tuple[Head, list[Box]]:
         return fit_head(self._caches[request.kind].encoder, request)
 
@@ -241,6 +245,12 @@ class SightCache:
         """How it looks small in a room; None where the encoder can't tell. Errors: CantMeasure."""
         see = getattr(self.encoder, "see_from_afar", None)
         return self._of(path, see, f"-afar-{room_hash()}") if see else None
+
+    def closer(self, path: Path, places: Sequence[Box]) -> Sight | None:
+        """These places of the photo, seen larger; None where the encoder can't look closer. Errors: CantMeasure."""
+        see = getattr(self.encoder, "see_closer", None)
+        key = hashlib.sha256(repr([tuple(place) for place in places]).encode()).hexdigest()[:16]
+        return self._of(path, partial(see, places=places), f"-closer-{key}") if see else None
 
     def _of(self, path: Path, see: Callable[[Image.Image], Seeing], ending: str) -> Sight:
         if (path, ending) not in self._known:

@@ -10,14 +10,15 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import ImageEnhance, ImageOps
 
-from .concept_trial import FIRES_AT, Match
-from .engine import sight_of
+from .concept_trial import FIRES_AT, Closer, Match
+from .engine import sight_closer, sight_of
 from .messages import FitRequest, Head, Sight, pack
 from .photo_sets import CantMeasure, PhotoSet, read_photo_set
 from .recognition.encoders import Encoder
@@ -144,18 +145,23 @@ class Ground:
     make_look: MakeLook
     encoder: Encoder
 
-    def right(self, heads: Mapping[str, Head], answers: Sequence[Answer], see: Callable[[Path], list[Sight]]) -> float:
-        """The share of answers that the heads agree with, on the photos as `see` gives them."""
-        look = self.make_look(heads)
-        return statistics.fmean(agrees(a, look(see(a.photo.path))) for a in answers) if answers else 1.0
+    def right(self, heads: Mapping[str, Head], answers: Sequence[Answer], copies: bool = False) -> float:
+        """The share of answers that the heads agree with, on the photos or on mirrored and darker copies of them."""
+        look, see = self.make_look(heads), self.copy_of if copies else self.photo_of
+        return statistics.fmean(agrees(a, look(*see(a.photo.path))) for a in answers) if answers else 1.0
 
     def figures(self, heads: Mapping[str, Head], photos: Sequence[Evaluated]) -> dict[str, float]:
         return figures_of(looked_at(photos, self.sights, self.make_look(heads)), self.names)
 
-    def copy_of(self, path: Path) -> list[Sight]:
-        """The photo mirrored and darker, as the encoder sees it."""
-        mirrored = ImageOps.mirror(read_photo(path))
-        return [sight_of(self.encoder, ImageEnhance.Brightness(mirrored).enhance(DARKER))]
+    def photo_of(self, path: Path) -> tuple[list[Sight], Closer]:
+        """What the encoder sees of it, and how it looks closer."""
+        return self.sights.all_of(path), partial(self.sights.closer, path)
+
+    def copy_of(self, path: Path) -> tuple[list[Sight], Closer]:
+        """The same of the photo mirrored and darker."""
+        copy = ImageEnhance.Brightness(ImageOps.mirror(read_photo(path))).enhance(DARKER)
+        closer = lambda places: [sight for sight in [sight_closer(self.encoder, copy, places)] if sight]
+        return [sight_of(self.encoder, copy)], closer
 
 
 def corrected(ground: Ground, seen: Sequence[Seen], enrolment: Enrolment, count: int, seed: int) -> dict[str, dict[str, float]]:
@@ -168,9 +174,9 @@ def corrected(ground: Ground, seen: Sequence[Seen], enrolment: Enrolment, count:
     before, after, taught = enrolment.heads, refitted(ground, enrolment, answers), refitted(ground, enrolment, more)
     return {
         "same_photos": {
-            "right_before": ground.right(before, answers, ground.sights.all_of),
-            "right": ground.right(after, answers, ground.sights.all_of),
-            "augmented_right": ground.right(after, answers, ground.copy_of),
+            "right_before": ground.right(before, answers),
+            "right": ground.right(after, answers),
+            "augmented_right": ground.right(after, answers, copies=True),
         },
         "others_before": ground.figures(before, rest),
         "others_corrected": ground.figures(after, rest),

@@ -43,6 +43,17 @@ class MatchesContract(Contract):
         assert found.box == RIGHT
         assert 0.9 < found.score <= 1.0
 
+    async def test_places_are_told_where_a_concept_of_the_scope_may_be(self, store: ConceptStore) -> None:
+        small = (0.0, 0.0, 0.3, 0.5)
+        half = Regions(ENCODER, 0.55 * seen(0, 1).vectors, (small, RIGHT))
+        assert await store.worth_a_closer_look(scope(), [half]) == []
+        await learn(store, "Biscuit", 0)
+        assert await store.worth_a_closer_look(scope(), [half]) == [small]
+        assert await store.worth_a_closer_look(scope(), [Regions(ENCODER, 0.01 * half.vectors, half.boxes)]) == []
+        assert await store.worth_a_closer_look(scope(guild_id=AWAY), [half]) == await store.worth_a_closer_look(scope(), []) == []
+        with pytest.raises(WrongFingerprint):
+            await store.worth_a_closer_look(scope(), [Regions(ENCODER, np.ones((1, WIDTH + 1), np.float16), (small,))])
+
     async def test_nothing_is_found_where_nothing_is_known_or_seen(self, store: ConceptStore) -> None:
         assert await store.match(scope(), [seen(0)]) == []
         await create(store, "Anna")

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import WrongFingerprint
-from ..matching import Scored, Stacked, match_stacked, stack
-from ..records import ConceptId, Head, Regions, Scope
+from ..matching import Scored, Stacked, match_stacked, stack, worth_a_closer_look
+from ..records import Box, ConceptId, Head, Regions, Scope
 
 MAX_BYTES = 64 * 2**20  # of stacked vectors; a bot process should stay below 200 MB
 
@@ -27,11 +27,20 @@ class ScopeHeads:
 
     def scores(self, sights: Sequence[Regions]) -> list[tuple[ConceptId, Scored]]:
         """Of heads that can be compared with these sights of one photo. Errors: WrongFingerprint."""
+        self._check(sights)
+        return [(self.concept_ids[scored.index], scored) for scored in match_stacked(self.stacked, sights)]
+
+
+    def places(self, sights: Sequence[Regions]) -> list[Box]:
+        """Of one photo, that are worth a closer look. Errors: WrongFingerprint."""
+        self._check(sights)
+        return worth_a_closer_look(self.stacked, sights)
+
+    def _check(self, sights: Sequence[Regions]) -> None:
         for sight in sights:
             expected, found = self.widths.get(sight.encoder), sight.vectors.shape[-1]
             if len(sight.vectors) and expected not in (None, found):
                 raise WrongFingerprint(f"Heads of {sight.encoder} have {expected} numbers a vector; the photo's have {found}.")
-        return [(self.concept_ids[scored.index], scored) for scored in match_stacked(self.stacked, sights)]
 
 
 def stack_heads(concept_ids: Sequence[ConceptId], heads: Sequence[Head]) -> ScopeHeads:

@@ -38,6 +38,11 @@ class Matches(Part):
         found = surest(await asyncio.to_thread(known.scores, sights)) if known else {}
         return await self._matches(corrected(found, said, threshold), at_most)
 
+    async def worth_a_closer_look(self, scope: Scope, sights: Sequence[Regions]) -> list[Box]:
+        async with self._db.read() as connection:
+            known = await self._heads(connection, scope)
+        return await asyncio.to_thread(known.places, sights) if known else []
+
     async def neighbours(self, scope: Scope, sights: Sequence[Regions], at_most: int = 8) -> list[ConceptId]:
         async with self._db.read() as connection:
             known = await self._heads(connection, scope)

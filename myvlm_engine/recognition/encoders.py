@@ -19,6 +19,7 @@ from PIL import Image
 from ..messages import FACES
 from ..pocket.vision import HEAD_CHANNELS, VisionTower, half_is_fast, square_pixels
 from .afar import from_afar, regions_in
+from .closer import around, cut, in_photo
 from .nouns import everyday_noun
 from .projection import Projection, load_projection
 from .windows import Box, Window, windows
@@ -59,6 +60,7 @@ class Encoder(Protocol):
     def noun_hint(self, image: Image.Image) -> str | None:
         """An everyday noun for the main thing ("dog", "mug"), None when unsure."""
 
+    # see_closer(image, places) -> Seen, optional: these places (boxes) cut out and seen again, larger; boxes are shares of the whole photo
     # see_from_afar(image) -> Seen, optional: how a photo that teaches looks small in a room; boxes are shares of the photo itself
 
 
@@ -79,6 +81,13 @@ class EmbeddedEncoder:
     def see(self, image: Image.Image) -> Seen:
         raw, boxes = raw_regions(self.towers, image, self.half)
         return Seen(self.projection(raw).astype(np.float16), boxes)
+
+    def see_closer(self, image: Image.Image, places: Sequence[Box]) -> Seen:
+        """A small pass for each place, at the size that the towers know best."""
+        crops = [around(place) for place in places]
+        looks = [_look(self.towers, fitted_pixels(cut(image, crop), SIDES_CELLS[0]), self.half) for crop in crops]
+        found = [box for crop, (_, boxes) in zip(crops, looks, strict=True) for box in in_photo(boxes, crop)]
+        return Seen(self.projection(np.vstack([features for features, _ in looks])).astype(np.float16), found)
 
     def see_from_afar(self, image: Image.Image) -> Seen:
         """One more pass, over the photo made small before a room."""

@@ -48,6 +48,8 @@ class FakeEngine:
         self.noun: str | None = None
         self.faces: list[Box] = []  # large ones, in every photo that teaches
         self.sees_from_afar = False
+        self.sees_quarters = False  # of the photo, and of places in it
+        self.looked_closer: list[list[Box]] = []
         self.refuse: dict[str, EngineError] = {}  # verb -> error
         self.break_after: int | None = None  # steps after which the stream is cut, once
         self.gate = asyncio.Event()
@@ -67,9 +69,12 @@ class FakeEngine:
         if verb in self.refuse:
             raise self.refuse[verb]
 
-    async def see(self, photo: bytes, taught: bool = False) -> SeeReply:
+    async def see(self, photo: bytes, taught: bool = False, places: Sequence[Box] = ()) -> SeeReply:
         self._called("see")
-        sight = sight_of_colour(photo)
+        if places:
+            self.looked_closer.append(list(places))
+            return SeeReply(sights=[sight_of_quarters(photo, places)] if self.sees_quarters else [])
+        sight = sight_of_quarters(photo, [WHOLE]) if self.sees_quarters else sight_of_colour(photo)
         if not taught:
             return SeeReply(sights=[sight], noun=self.noun)
         return SeeReply(sights=[sight], noun=self.noun, afar=[sight] if self.sees_from_afar else [], faces=self.faces)
@@ -142,6 +147,21 @@ def sight_of_colour(photo: bytes) -> Sight:
     return Sight(encoder=ENCODER, width=3, vectors=pack((colour / np.linalg.norm(colour))[None]), boxes=[WHOLE])
 
 
+def sight_of_quarters(photo: bytes, places: Sequence[Box]) -> Sight:
+    """Of each place, and of its four quarters."""
+    image = Image.open(io.BytesIO(photo)).convert("RGB")
+    boxes = [box for place in places for box in (place, *quarters(place))]
+    pixels = [image.crop(tuple(np.multiply(box, (*image.size, *image.size)))) for box in boxes]  # type: ignore[arg-type]
+    colours = np.array([np.asarray(part, dtype=np.float32).reshape(-1, 3).mean(0) for part in pixels]) - 100.0
+    return Sight(encoder=ENCODER, width=3, vectors=pack(colours / np.linalg.norm(colours, axis=1, keepdims=True)), boxes=boxes)
+
+
+def quarters(place: Box) -> list[Box]:
+    left, top, right, bottom = place
+    across, down = (left + right) / 2, (top + bottom) / 2
+    return [(left, top, across, down), (across, top, right, down), (left, down, across, bottom), (across, down, right, bottom)]
+
+
 def head_of_colours(positives: Sequence[Sight]) -> Head:
     """Fires where the cosine with the mean positive is above 0.9."""
     mean = np.mean([sight.array().mean(0) for sight in positives], axis=0)
@@ -199,8 +219,10 @@ class FaceEngine(FakeEngine):
         super().__init__(steps)
         self.encoders = [ENCODER, FACES]
 
-    async def see(self, photo: bytes, taught: bool = False) -> SeeReply:
-        reply = await super().see(photo, taught)
+    async def see(self, photo: bytes, taught: bool = False, places: Sequence[Box] = ()) -> SeeReply:
+        reply = await super().see(photo, taught, places)
+        if places:
+            return reply
         return reply.model_copy(update={"sights": [*reply.sights, sight_of_stripes(photo, self.encoders[1])]})
 
     async def fit(self, request: FitRequest) -> FitReply:

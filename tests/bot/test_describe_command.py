@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from bot_fakes import BLUE, GREEN, RED, photo_of, upload, uploads
+from PIL import Image
 
 from bot.engine_client import EngineError, EngineUnreachable
 
@@ -134,6 +137,52 @@ async def test_what_the_model_says_pings_nobody_and_formats_nothing(town, read):
     told = await town.bob.slash(town.channel, "describe", photo=upload(RED))
     assert "@everyone" not in read(told.response) and "\\*\\*here" in read(told.response)
     assert not told.response.message.mentions and not told.response.message.mention_everyone
+
+
+# -- who is small in the photo
+def with_a_patch(colour=RED):
+    """A sixteenth of it, in a corner; a quarter of the photo is that colour by a quarter."""
+    image = Image.new("RGB", (80, 80), (100, 122, 100))
+    image.paste(colour, (0, 0, 20, 20))
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return "photo.png", out.getvalue()
+
+
+async def test_a_place_where_somebody_may_be_is_looked_at_closer_and_then_decides(town, read):
+    town.engine.sees_quarters = True
+    await teach(town)
+    told = await town.bob.slash(town.channel, "describe", photo=with_a_patch())
+    assert "Biscuit on the grass." in read(told.response) and "Is this" not in read(told.response)
+    assert town.engine.looked_closer == [[(0.0, 0.0, 0.5, 0.5), *town.engine.looked_closer[0][1:]]]
+    assert town.engine.answered[-1].concepts[0].box == (0.0, 0.0, 0.25, 0.25)
+    why = await town.bob.click(told.response, label="Why?")
+    assert "Biscuit" in read(why.followups[-1] if why.followups else why.response) and len(town.engine.looked_closer) == 2
+    where = await town.bob.slash(town.channel, "where", name="Biscuit", photo=with_a_patch())
+    assert len(town.engine.looked_closer) == 3 and "Biscuit" in read(where.response)
+
+
+async def test_nothing_is_looked_at_closer_where_nobody_may_be_or_somebody_is_for_sure(town, read):
+    town.engine.sees_quarters = True
+    await teach(town)
+    for photo, said in ((upload(BLUE), "an animal on the grass."), (upload(RED, 5), "Biscuit on the grass.")):
+        told = await town.bob.slash(town.channel, "describe", photo=photo)
+        assert said in read(told.response).replace("An", "an")
+    assert town.engine.looked_closer == []
+
+
+async def test_an_engine_that_can_t_look_closer_decides_by_what_it_saw(town, read):
+    town.engine.sees_quarters = True
+    await teach(town)
+    see = town.engine.see
+
+    async def at_first_sight(photo, taught=False, places=()):
+        reply = await see(photo, taught, places)
+        return reply.model_copy(update={"sights": []}) if places else reply
+
+    town.engine.see = at_first_sight
+    told = await town.bob.slash(town.channel, "describe", photo=with_a_patch())
+    assert len(town.engine.looked_closer) == 1 and "Biscuit on the grass" not in read(told.response)
 
 
 # -- the message command

@@ -76,6 +76,18 @@ async def test_photos_that_teach_are_also_seen_from_afar_by_encoders_that_can():
         assert refusal(await client.post("/v1/fit", json=request)).code == "other_encoder"
 
 
+async def test_places_in_a_photo_are_seen_by_encoders_that_can_look_closer():
+    parts = fake_engine().parts
+    near = SimpleNamespace(fingerprint="near", width=3, see=parts.encoders[0].see, noun_hint=lambda image: None)
+    near.see_closer = lambda image, places: Seen(np.ones((len(places), 3), np.float16), list(places))
+    engine = Engine(replace(parts, encoders=[*parts.encoders, near]))
+    async with served(lambda: engine) as client:
+        reply = await client.post("/v1/see", json={"photo": PHOTO, "places": [[0.1, 0.2, 0.3, 0.4], [0, 0, 1, 1]]})
+        assert [(s["encoder"], s["boxes"]) for s in reply.json()["sights"]] == [("near", [[0.1, 0.2, 0.3, 0.4], [0, 0, 1, 1]])]
+        for wrong in ([[0.1, 0.2, 0.3, 1.4]], [[-0.1, 0, 1, 1]], [[0, 0, 1]], [["a", 0, 1, 1]], [[0, 0, 1, 1]] * 9):
+            assert refusal(await client.post("/v1/see", json={"photo": PHOTO, "places": wrong})).code == "bad_request"
+
+
 async def test_large_faces_are_looked_for_only_in_photos_that_teach():
     asked = []
     made = replace(fake_engine().parts, large_faces=lambda image: asked.append(image.size) or [(0.1, 0.1, 0.6, 0.9)])

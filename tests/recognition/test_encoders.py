@@ -59,6 +59,22 @@ def whole(encoder, image: Image.Image) -> np.ndarray:
     return encoder.see(image).vectors[0].astype(np.float32)
 
 
+def test_a_place_is_seen_as_if_it_were_the_photo(encoder):
+    """A small thing, seen closer, looks more like the same thing large than it did in the whole photo; boxes are the photo's."""
+    room = Image.new("RGB", (600, 600), (120, 130, 125))
+    room.paste(thing("flag", 1).resize((120, 120)), (400, 60))
+    place = (400 / 600, 0.1, 520 / 600, 0.3)
+    large, seen = encoder.see(thing("flag", 1)), encoder.see(room)
+    closer = encoder.see_closer(room, [place, (0.0, 0.6, 0.3, 0.9)])
+    assert closer.vectors.shape[0] == len(closer.boxes) and closer.vectors.dtype == np.float16
+    assert all(0 <= left < right <= 1 and 0 <= top < bottom <= 1 for left, top, right, bottom in closer.boxes)
+    own = [i for i, (left, _, _, bottom) in enumerate(closer.boxes) if bottom < 0.5]
+    assert 0 < len(own) < len(closer.boxes)
+    likeness = lambda vectors: float((vectors.astype(np.float32) @ large.vectors[0].astype(np.float32)).max())
+    assert likeness(closer.vectors[own]) > likeness(seen.vectors) + 0.05
+    assert likeness(closer.vectors[own]) > likeness(np.delete(closer.vectors, own, axis=0)) + 0.1
+
+
 def test_a_photo_from_afar_is_seen_by_regions_of_its_own(encoder):
     flag, ball = (encoder.see_from_afar(thing(kind, 1)) for kind in ("flag", "disc"))
     assert 2 <= len(flag.boxes) == len(flag.vectors) < 40 and flag.vectors.dtype == np.float16

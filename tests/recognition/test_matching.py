@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from concept_store.errors import WrongFingerprint
-from concept_store.matching import match_heads, match_stacked, stack
+from concept_store.matching import match_heads, match_stacked, stack, worth_a_closer_look
 from concept_store.records import Head, Regions
 from myvlm_engine.recognition.heads import LinearHead
 
@@ -53,6 +53,35 @@ def test_the_store_and_the_engine_mean_the_same_by_a_doubtful_score():
     for photo in (unit_rows(generator, 5, 8).astype(np.float16) for _ in range(200)):
         scored = match_heads([Head("eye", rows, biases, 2.0, -4.0, 0.5)], [Regions("eye", photo, (WHOLE,) * 5)])[0]
         assert scored.raw == pytest.approx(1 / (1 + np.exp(-ours.logit(photo.astype(np.float32)))), abs=1e-4)
+
+
+# -- where a closer look is worth it
+SMALL_LEFT, SMALL_RIGHT = (0.0, 0.0, 0.3, 0.3), (0.7, 0.7, 1.0, 1.0)
+
+
+def places(photo: Regions, *heads: Head) -> list[tuple[float, ...]]:
+    return worth_a_closer_look(stack(heads), [photo])
+
+
+def test_a_closer_look_is_worth_it_where_a_head_half_fires():
+    """A score of 0.5 is even odds, 0.2 a probability of 0.08."""
+    photo = sight((0.2, 0.0), (0.0, 0.1), (0.2, 0.0), boxes=(SMALL_LEFT, SMALL_RIGHT, WHOLE))
+    assert places(photo, head((1, 0))) == [SMALL_LEFT, SMALL_RIGHT], "the likeliest first, none that is large"
+    assert places(sight((0.01, 0.0), boxes=[SMALL_LEFT]), head((1, 0), offset=-6.0)) == [], "nobody is there"
+    assert places(sight((0.9, 0.0), boxes=[SMALL_LEFT]), head((1, 0))) == [], "somebody is there for sure"
+    assert places(photo, head((1, 0), encoder="other eye")) == places(sight(), head((1, 0))) == []
+
+
+def test_one_place_is_looked_at_once_and_no_more_than_three_are():
+    near = (0.02, 0.0, 0.32, 0.3)
+    boxes = [SMALL_LEFT, near, SMALL_RIGHT, (0.0, 0.7, 0.3, 1.0), (0.7, 0.0, 1.0, 0.3)]
+    photo = sight(*((0.3 - 0.02 * i, 0.0) for i in range(5)), boxes=boxes)
+    assert places(photo, head((1, 0))) == [boxes[0], boxes[2], boxes[3]]
+
+
+def test_whoever_is_there_for_sure_has_no_say_in_where_to_look():
+    photo = sight((1.0, 0.0), (0.0, 0.3), boxes=(SMALL_LEFT, SMALL_RIGHT))
+    assert places(photo, head((1, 0)), head((0, 1)))[0] == SMALL_RIGHT
 
 
 def test_two_concepts_in_two_places_both_fire_where_they_are():
