@@ -22,7 +22,7 @@ def united(seen: Sequence[Regions], closer: Sequence[Regions]) -> list[Regions]:
 
 
 def _both(one: Regions, other: Regions) -> Regions:
-    return Regions(one.encoder, np.vstack([one.vectors, other.vectors]), (*one.boxes, *other.boxes))
+    return Regions(one.encoder, np.vstack([one.vectors, other.vectors]), (*one.boxes, *other.boxes), closer_from=len(one.boxes))
 
 
 def sight_of(regions: Regions) -> messages.Sight:

@@ -17,10 +17,11 @@ from .records import Box, Head, Regions
 ARBITRATED_FROM = 0.02  # probability below which a head takes no part in arbitration
 SAME_PLACE = 0.5  # share of the smaller of two boxes that lies in the other: they show the same thing
 DOUBT_LOGIT = -1.05  # of a head's score that is worth a question; rises to even odds where the head says yes
-# A closer look: where a head neither fires for sure nor is sure not to. Only at small regions: larger ones were seen as large as they get.
-HALF_FIRES, SURE = 0.02, 0.9  # probabilities
+# A closer look: before anybody is named. Only at small regions: larger ones were seen as large as they get.
+HALF_FIRES = 0.02  # probability of some head
 SMALL = 0.3  # of the photo's area
 PLACES = 3  # in one photo
+AGREEING = 0.9  # of the score that says yes at first sight is enough where two looks agree
 MAX_LOGIT = 30.0  # odds beyond e^30 say nothing more
 
 
@@ -116,11 +117,10 @@ def worth_a_closer_look(stacked: Stacked, sights: Sequence[Regions]) -> list[Box
 
 def _places(logits: np.ndarray, boxes: np.ndarray) -> list[Box]:
     """Of (n, H) log-odds of regions with boxes (n, 4)."""
-    highest = _sigmoid(logits.max(0))
-    if not ((highest >= HALF_FIRES) & (highest < SURE)).any():
+    likely = logits.max(1)
+    if _sigmoid(likely.max()) < HALF_FIRES:
         return []
-    likely = logits[:, highest < SURE].max(1)
-    small, same_place = (boxes[:, 2:] - boxes[:, :2]).prod(1) <= SMALL, overlaps(boxes)
+    small, same_place = _areas(boxes) <= SMALL, overlaps(boxes)
     chosen: list[int] = []
     for region in np.argsort(-likely):
         if len(chosen) < PLACES and small[region] and not same_place[region, chosen].any():
@@ -133,10 +133,20 @@ def region_logits(group: Group, sight: Regions) -> np.ndarray:
     if sight.vectors.shape[1] != group.rows.shape[0]:
         raise WrongFingerprint()
     scores = np.maximum.reduceat(sight.vectors.astype(np.float32) @ group.rows + group.biases, group.starts, axis=1)
+    if sight.closer_from is not None:
+        scores -= _disagreement(scores, np.array(sight.boxes), sight.closer_from)
     logits = scores * group.slopes + group.offsets
     where = np.nonzero((scores >= group.doubtful_at) & (logits < 0))
     logits[where] = np.maximum(logits[where], _doubt(group, scores[where], where[1]))
     return np.clip(logits, -MAX_LOGIT, MAX_LOGIT)
+
+
+def _disagreement(scores: np.ndarray, boxes: np.ndarray, closer_from: int) -> np.ndarray:
+    """(H,) What every score of a head is lowered by, so that its highest becomes the mean of the best two of three: of large regions, of
+    small ones, and of the closer look. Chance seldom gives a look-alike two of them."""
+    first, small = np.arange(len(boxes)) < closer_from, _areas(boxes) <= SMALL
+    highest = np.sort([scores[rows].max(0) for rows in (first & ~small, first & small, ~first) if rows.any()], axis=0)
+    return highest[-1] - highest[-2:].mean(0) / AGREEING
 
 
 def _doubt(group: Group, scores: np.ndarray, heads: np.ndarray) -> np.ndarray:
@@ -149,8 +159,13 @@ def overlaps(boxes: np.ndarray) -> np.ndarray:
     """(n, n) bool: boxes (n, 4) that show the same place."""
     low, high = np.maximum(boxes[:, None, :2], boxes[None, :, :2]), np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
     shared = np.clip(high - low, 0, None).prod(2)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    areas = _areas(boxes)
     return shared >= SAME_PLACE * np.minimum(areas[:, None], areas[None, :])
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    """(n,) of boxes (n, 4), as shares of the photo."""
+    return (boxes[:, 2:] - boxes[:, :2]).prod(1)
 
 
 def arbitrate(logits: np.ndarray, same_place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

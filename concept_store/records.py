@@ -109,6 +109,7 @@ class Regions:
     encoder: str  # fingerprint
     vectors: np.ndarray  # (n, d) float16 rows, L2-normalised
     boxes: tuple[Box, ...]  # n
+    closer_from: int | None = None  # from which on they were seen in a closer look at parts of the photo; not kept
 
 
 @dataclass(frozen=True, eq=False)

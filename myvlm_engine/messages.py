@@ -53,7 +53,7 @@ class SeeReply(Message):
 
 class Head(Message):
     """A concept's recogniser: score of a photo = max over regions and rows of `region . vector + bias`, then calibrated:
-    probability = 1 / (1 + exp(-(slope * score + offset)))."""
+    probability = 1 / (1 + exp(-(slope * score + offset))). Of a photo that was looked at closer the store wants two looks to agree."""
 
     encoder: str
     width: int

@@ -17,6 +17,7 @@ from myvlm_engine.recognition.heads import (
     Views,
     fit_head,
     fit_views,
+    sizes,
     standardised,
 )
 from myvlm_engine.recognition.negatives import Bank
@@ -141,6 +142,17 @@ def test_a_confirmed_photo_is_always_named_however_little_of_the_subject_is_seen
     head = fit_views([*taught, faint], [], [], world.bank, confirmed=1).head
     assert head.logit(faint.vectors) >= CONFIRMED_LOGIT - 1e-3
     assert not any(head.logit(world.photo().vectors) >= 0 for _ in range(100))
+
+
+def test_a_confirmed_photo_is_named_by_its_large_regions_and_by_its_small_ones(world):
+    """After a closer look two of them have to agree."""
+    subject = world.subject()
+    taught, faint = [world.photo(subject, at=4) for _ in range(4)], world.photo(subject, at=4, noise=1.5)
+    both = Views(np.vstack([world.photo().vectors[:1], faint.vectors]), ((0.0, 0.0, 1.0, 1.0), *BOXES))
+    large, small = sizes(both.boxes)
+    assert (large.tolist(), small.tolist()) == ([0], list(range(1, 1 + REGIONS)))
+    head = fit_views([*taught, both], [], [], world.bank, confirmed=1).head
+    assert all(head.logit(both.vectors[size]) >= CONFIRMED_LOGIT - 1e-3 for size in (large, small))
 
 
 def test_who_was_denied_stays_denied_though_a_like_photo_is_confirmed(world):

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from concept_store import matching
 from concept_store.errors import WrongFingerprint
 from concept_store.matching import match_heads, match_stacked, stack, worth_a_closer_look
 from concept_store.records import Head, Regions
-from myvlm_engine.recognition.heads import LinearHead
+from myvlm_engine.recognition.heads import SMALL, LinearHead
 
 WHOLE, LEFT, RIGHT = (0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 0.4, 1.0), (0.6, 0.0, 1.0, 1.0)
 
@@ -68,7 +69,7 @@ def test_a_closer_look_is_worth_it_where_a_head_half_fires():
     photo = sight((0.2, 0.0), (0.0, 0.1), (0.2, 0.0), boxes=(SMALL_LEFT, SMALL_RIGHT, WHOLE))
     assert places(photo, head((1, 0))) == [SMALL_LEFT, SMALL_RIGHT], "the likeliest first, none that is large"
     assert places(sight((0.01, 0.0), boxes=[SMALL_LEFT]), head((1, 0), offset=-6.0)) == [], "nobody is there"
-    assert places(sight((0.9, 0.0), boxes=[SMALL_LEFT]), head((1, 0))) == [], "somebody is there for sure"
+    assert places(sight((0.9, 0.0), boxes=[SMALL_LEFT]), head((1, 0))) == [SMALL_LEFT], "before anybody is named"
     assert places(photo, head((1, 0), encoder="other eye")) == places(sight(), head((1, 0))) == []
 
 
@@ -79,9 +80,30 @@ def test_one_place_is_looked_at_once_and_no_more_than_three_are():
     assert places(photo, head((1, 0))) == [boxes[0], boxes[2], boxes[3]]
 
 
-def test_whoever_is_there_for_sure_has_no_say_in_where_to_look():
-    photo = sight((1.0, 0.0), (0.0, 0.3), boxes=(SMALL_LEFT, SMALL_RIGHT))
-    assert places(photo, head((1, 0)), head((0, 1)))[0] == SMALL_RIGHT
+@pytest.mark.parametrize("large, small, closer, named", [
+    (0.6, 0.1, 0.1, False), (0.1, 0.6, 0.1, False), (0.1, 0.2, 0.6, False),  # one look alone is chance
+    (0.5, 0.5, 0.0, True), (0.5, 0.0, 0.5, True), (0.0, 0.5, 0.5, True), (0.46, 0.46, 0.0, True), (0.44, 0.44, 0.44, False),
+])  # fmt: skip
+def test_after_a_closer_look_two_of_three_have_to_agree(large, small, closer, named):
+    """Large regions, small ones, and what was seen closer; even odds at a score of 0.5, or at 0.45 in two of them."""
+    photo = sight((large, 0), (0, 0), (small, 0), (closer, 0), boxes=[WHOLE, WHOLE, SMALL_LEFT, SMALL_LEFT])
+    (found,) = match_heads([head((1, 0))], [replace(photo, closer_from=3)])
+    assert (found.score >= 0.5) is named
+    (at_first,) = match_heads([head((1, 0))], [photo])
+    assert (at_first.score >= 0.5) is (max(large, small, closer) >= 0.5)
+    assert found.box == at_first.box or found.score == pytest.approx(at_first.score)
+
+
+def test_who_agrees_with_the_closer_look_keeps_its_place_before_others():
+    """Two heads fire on the whole photo; one of them is seen closer too."""
+    boxes = [WHOLE, SMALL_LEFT, SMALL_LEFT]
+    photo = replace(sight((0.7, 0.68), (0.1, 0.1), (0.0, 0.7), boxes=boxes), closer_from=2)
+    first, second = match_heads([head((1, 0)), head((0, 1))], [photo])
+    assert (first.index, second.index) == (1, 0) and first.score > 0.8 and second.score < 0.25
+
+
+def test_the_store_and_the_engine_mean_the_same_by_a_small_region():
+    assert matching.SMALL == SMALL
 
 
 def test_two_concepts_in_two_places_both_fire_where_they_are():
