@@ -24,7 +24,7 @@ from concept_store.records import GuildId
 from concept_store.store import ConceptStore
 
 from .answering import Answerer
-from .commands import concepts, corrections, describe, faces, people, privacy, server, teach, where
+from .commands import concepts, corrections, describe, faces, fewer_photos, people, privacy, server, teach, where
 from .config import Settings
 from .engine_client import Engine
 from .membership import Membership
@@ -46,6 +46,8 @@ PRESSED: dict[str, Press] = {
     "ask-forget": concepts.ask_to_forget,
     "forget": concepts.forget,
     "keep": concepts.keep,
+    "which-photo": fewer_photos.which_photo,
+    "drop-photo": fewer_photos.remove,
     "try-again": concepts.try_again,
     "right": corrections.right,
     "is": corrections.is_there,

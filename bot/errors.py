@@ -49,6 +49,8 @@ RefusalCode = Literal[
     "not_yours_to_undo",  # facts: name, teacher_id
     "nothing_to_undo",
     "nobody_recognised",
+    "only_photo",  # facts: name
+    "photo_removed",  # facts: name
     "face_chosen",  # facts: name; the question whose face is meant is open no more
     "taught_photo_gone",  # facts: name
 ]

@@ -66,7 +66,7 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
         f"{'fits' if f['room'] == 1 else 'fit'}. Choose the clearest and send no more than that."
         if f["room"]
         else f"**{f['name']}** has {photos(f['kept'])}, and I keep up to {f['limit']} of one, so no more fit. "  # type: ignore[arg-type]
-        "If clearer ones should take their place, run `/concepts forget` and teach it again with those."
+        "If clearer ones should take their place, take others out first: `/concepts show` has the button."
     ),
     "known_photos": lambda f: (
         f"{'That photo is' if f['photos'] == 1 else 'All of these photos are'} known to me already, so nothing was changed. Send others: "
@@ -113,6 +113,10 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
         f"I haven't met **{f['name']}** yet, so I can't look for it. `/concepts show` shows how far its photos are; try again when it is usable."
     ),
     "gone": lambda f: "That one has been forgotten meanwhile. `/concepts list` shows whom I know.",
+    "only_photo": lambda f: (
+        f"That is the only photo of **{f['name']}**. Give it others with `/concepts add` first, or forget it whole with `/concepts forget`."
+    ),
+    "photo_removed": lambda f: f"That photo of **{f['name']}** is deleted already. `/concepts show` shows those that are left.",
     "not_failed": lambda f: f"**{f['name']}** is learned or being learned already; there is nothing to try again.",
     "photo_gone": lambda f: (
         "The photo of that answer can't be fetched any more, so I can't look at it again. Run the command again with the photo."
@@ -343,6 +347,18 @@ def advice(given: int, distinct: Sequence[Photo]) -> str:
 def added(given: int, new: int) -> str:
     """Small print under an accepted /concepts add, empty when there is nothing to say."""
     return f"-# {given - new} of {given} photos I had already or twice, so I add {new}." if given > new else ""
+
+
+def photo_question(concept: Concept) -> str:
+    return (
+        f"### Which photo of {concept.name} shall go?\nPress its number. It is deleted at once, with all that was computed from it; "
+        f"{concept.name} is known as before until I have learned it again from the others."
+    )
+
+
+def removed(number: int, concept: Concept) -> str:
+    """Small print."""
+    return f"-# Photo {number} is deleted; {photos(concept.photo_count)} {'is' if concept.photo_count == 1 else 'are'} left."
 
 
 def bar(step: int, of: int) -> str:

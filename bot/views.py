@@ -14,7 +14,7 @@ from typing import Any
 import discord
 from discord import ui
 
-from concept_store.records import Concept, ConceptId, State, UserId
+from concept_store.records import Concept, ConceptId, Photo, State, UserId
 
 from . import replies
 from .answering import Answer
@@ -27,6 +27,7 @@ from .portraits import SHOWS_PERSON
 from .responding import answering
 
 OPTIONS = 25  # of a select, Discord's limit
+ROW = 5  # buttons in a row, Discord's limit
 PAGE = 8  # concepts on a page: three components each of the 40 a message may have, and one file each of the 10
 BLUE, GREEN, RED, GREY = (discord.Colour(value) for value in (0x5865F2, 0x3BA55D, 0xD83C3E, 0x80848E))
 OTHER_PHOTOS = ("no_face", SHOWS_PERSON)  # failures that only other photos help against
@@ -188,10 +189,22 @@ def concept_page(
         buttons.append(which_face(concept) if asks_face else try_again(concept))
     if mine and concept.has_head:
         buttons.append(Button("undo-all", concept.id, asker, "Undo corrections"))
+    if mine and concept.photo_count > 1:
+        buttons.append(Button("which-photo", concept.id, asker, "Remove a photo …"))
     if can_forget:
         buttons.append(forget(concept, asker))
     text: Item = ui.TextDisplay(replies.concept_page(concept, asker, here))
     return Message(layout(text, gallery, *_row(*buttons), colour=BLUE), tuple((f"{at}.jpg", data) for at, data in enumerate(pictures)))
+
+
+def photo_question(concept: Concept, photos: Sequence[Photo], asker: UserId) -> Message:
+    """A custom_id holds 100 characters: the beginning of a photo's id tells it from the concept's others."""
+    numbers = [Button("drop-photo", f"{concept.id}-{photo.id[:12]}", asker, str(at)) for at, photo in enumerate(photos, 1)]
+    rows = [row for at in range(0, len(numbers), ROW) for row in _row(*numbers[at : at + ROW])]
+    gallery = _gallery([f"{at}.jpg" for at in range(len(photos))], concept.name)
+    text: Item = ui.TextDisplay(replies.photo_question(concept))
+    end = _row(Button("keep", concept.id, asker, "Keep all"))
+    return Message(layout(text, gallery, *rows, *end, colour=RED), tuple((f"{at}.jpg", photo.thumbnail) for at, photo in enumerate(photos)))
 
 
 def forget_question(concept: Concept, asker: UserId) -> Message:

@@ -151,6 +151,11 @@ class ConceptStore(Protocol):
         begun of an embedding is dropped: neither knew these photos. What was learned stays in use meanwhile.
         Errors: NotFound; TooManyPhotos where it would have more than `at_most`; ValueError without photos."""
 
+    async def remove_photo(self, photo_id: PhotoId, announce: Announce | None = None) -> Concept:
+        """With all that came from it, in one transaction. The concept is queued and announced as by add_photos; where the subject is in its
+        other photos is forgotten, so that its head is fitted again.
+        Errors: NotFound; ValueError where it is the only one."""
+
     async def queue_position(self, concept_id: ConceptId) -> int:
         """0: training now or done; 1: next; and so on. Whose lease has run out waits again. Errors: NotFound."""
 

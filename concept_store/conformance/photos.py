@@ -94,6 +94,42 @@ class PhotosContract(Contract):
             await store.add_photos(NOWHERE, [photo()])
         assert await store.concept(made.id) == made and len(await store.photos(made.id)) == 2
 
+    async def test_a_photo_is_removed_with_all_that_came_from_it_and_the_rest_is_learned_again(self, store: ConceptStore) -> None:
+        made = await learn(store, "Biscuit", 0, photos=4)
+        before = await store.photos(made.id)
+        for one in before:
+            await store.save_box(one.id, LEFT)
+            await store.save_regions(one.id, seen(0))
+        left = await store.remove_photo(before[1].id, Announce(78, 5, "fr"))
+        assert left == await store.concept(made.id)
+        assert (left.state, left.attempts, left.announced, left.photo_count) == (State.QUEUED, 0, False, 3)
+        assert (left.announce, left.has_head, left.has_embedding) == (Announce(78, 5, "fr"), True, True)
+        after = await store.photos(made.id)
+        assert [(one.id, one.box) for one in after] == [(one.id, None) for one in before if one.id != before[1].id]
+        assert len(await store.regions(made.id, ENCODER)) == 3
+        with pytest.raises(NotFound):
+            await store.remove_photo(before[1].id)
+        more = await store.add_photos(made.id, [photo()])
+        assert more.photo_count == 4 and [one.id for one in (await store.photos(made.id))[:3]] == [one.id for one in after]
+        await store.remove_photo(after[0].id)
+        assert await store.thumbnail(made.id) == after[1].thumbnail
+
+    async def test_the_only_photo_is_not_removed(self, store: ConceptStore) -> None:
+        made = await create(store, photos=1)
+        (only,) = await store.photos(made.id)
+        with pytest.raises(ValueError):
+            await store.remove_photo(only.id)
+        assert await store.concept(made.id) == made and await store.photos(made.id) == [only]
+
+    async def test_who_trains_a_concept_that_loses_a_photo_loses_it(self, store: ConceptStore) -> None:
+        made = await create(store)
+        held = await claim(store)
+        await store.save_embedding(held, embedding(5, finished=False))
+        await store.remove_photo((await store.photos(made.id))[0].id)
+        with pytest.raises(LeaseLost):
+            await store.renew(held, LEASE_S)
+        assert await store.progress(made.id, VLM) is None and (await claim(store)).concept_id == made.id
+
     async def test_photos_that_were_added_can_be_taken_back_and_it_is_as_it_was(self, store: ConceptStore) -> None:
         made = await learn(store, "Biscuit", 0)
         before = await store.photos(made.id)

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, t
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..errors import LeaseLost, NotFound, TooManyPhotos
-from ..records import Announce, Claim, Concept, ConceptId, NewPhoto, State
+from ..records import Announce, Claim, Concept, ConceptId, NewPhoto, PhotoId, State
 from .concepts import insert_photos
 from .part import Part, concept_in, next_number
 from .rows import announce_values, concept_of, select_concepts
@@ -78,18 +78,31 @@ class Training(Part):
     ) -> Concept:
         if not photos:
             raise ValueError("There is no photo to add.")
-        begun = and_(embeddings.c.concept_id == concept_id, ~embeddings.c.finished)
         async with self._db.write() as connection:
             ticket = await next_number(connection, "ticket")  # first: two who add at once wait here, not on the photos' positions
             old = await concept_in(connection, concept_id)
             if at_most is not None and old.photo_count + len(photos) > at_most:
                 raise TooManyPhotos
             await insert_photos(connection, concept_id, photos, first=old.photo_count)
-            await connection.execute(delete(embeddings).where(begun))
-            place = {"ticket": ticket} if old.state.value in DONE else {}
-            again = {**queued_again(announce), **NO_CLAIM, **place}
-            await connection.execute(update(concepts).where(concepts.c.id == concept_id).values(again))
-            return await concept_in(connection, concept_id)
+            return await begun_anew(connection, old, ticket, announce)
+
+    async def remove_photo(self, photo_id: PhotoId, announce: Announce | None = None) -> Concept:
+        this = photo_table.c.id == photo_id
+        async with self._db.write() as connection:
+            ticket = await next_number(connection, "ticket")
+            row = (await connection.execute(select(photo_table.c.concept_id, photo_table.c.position).where(this))).one_or_none()
+            if row is None:
+                raise NotFound
+            old = await concept_in(connection, ConceptId(row.concept_id))
+            if old.photo_count == 1:
+                raise ValueError("It is the only photo.")
+            await connection.execute(delete(photo_table).where(this))
+            of_it = photo_table.c.concept_id == row.concept_id
+            for position in range(row.position + 1, old.photo_count):  # one after another: no two may have the same at any moment
+                here = and_(of_it, photo_table.c.position == position)
+                await connection.execute(update(photo_table).where(here).values(position=position - 1))
+            await connection.execute(update(photo_table).where(of_it).values(box=None))
+            return await begun_anew(connection, old, ticket, announce)
 
     async def queue_position(self, concept_id: ConceptId) -> int:
         now = self._clock()
@@ -126,6 +139,15 @@ def waiting(now: datetime) -> ColumnElement[bool]:
     """Queued, or the worker has not been heard of for longer than its lease."""
     abandoned = and_(concepts.c.state == State.TRAINING.value, concepts.c.lease_until <= now)
     return or_(concepts.c.state == State.QUEUED.value, abandoned)
+
+
+async def begun_anew(connection: AsyncConnection, old: Concept, ticket: int, announce: Announce | None) -> Concept:
+    """With other photos than before: whoever trains it loses the lease, and what was begun of an embedding is dropped."""
+    await connection.execute(delete(embeddings).where(embeddings.c.concept_id == old.id, ~embeddings.c.finished))
+    place = {"ticket": ticket} if old.state.value in DONE else {}
+    again = {**queued_again(announce), **NO_CLAIM, **place}
+    await connection.execute(update(concepts).where(concepts.c.id == old.id).values(again))
+    return await concept_in(connection, old.id)
 
 
 def queued_again(announce: Announce | None) -> dict[str, Any]:
