@@ -95,7 +95,7 @@ async def test_a_concept_keeps_ten_photos_and_how_many_fit_is_said_before_any_is
     assert "Biscuit is ready" in read((await add(town)).response)
     full = await add(town, number=1, first=50)
     assert "**Biscuit** has 10 photos, and I keep up to 10 of one, so no more fit." in read(full.response)
-    assert "/concepts forget" in read(full.response) and (await the_concept(town)).photo_count == 10
+    assert "`/concepts show` has the button" in read(full.response) and (await the_concept(town)).photo_count == 10
     shown = await town.alice.slash(town.channel, "concepts show", name="Biscuit")
     assert len(shown.response.attachments) == 10
 
