@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from bot.looking import looking
 from myvlm_engine.concept_evaluation import matched_by
 from myvlm_engine.evaluation import CantMeasure, eval_recognition
 from myvlm_engine.messages import Head, Sight, pack
+from myvlm_engine.recognition.encoders import Seen as Seeing
 from myvlm_engine.recognition.negatives import Bank
-from myvlm_engine.recognition_eval import Evaluated, Seen
+from myvlm_engine.recognition_eval import Evaluated, Seen, SightCache
 from myvlm_engine.recognition_trials import distractors, reliability, worst
 
 EVERYBODY = frozenset({"flag", "disc"})
@@ -46,6 +48,23 @@ def test_distractors_are_as_strict_as_real_heads_and_silent_on_most_photos():
     other = random_.standard_normal((3, 32))
     sight = Sight(encoder="eye", width=32, vectors=pack(other / np.linalg.norm(other, axis=1, keepdims=True)), boxes=[(0, 0, 1, 1)] * 3)
     assert sum(m.score >= 0.5 for m in look([sight])) <= 3
+
+
+def test_each_closer_look_is_taken_once_and_none_by_encoders_that_can_t(tmp_path):
+    looked: list[list[tuple[float, ...]]] = []
+
+    def see_closer(image, places):
+        looked.append(places)
+        return Seeing(np.ones((len(places), 3), np.float16), places)
+
+    thing("flag", 1).save(photo := tmp_path / "flag.jpg")
+    near, far = SimpleNamespace(fingerprint="near", width=3, see_closer=see_closer), SimpleNamespace(fingerprint="far", width=3)
+    here, there = [(0.1, 0.1, 0.4, 0.4)], [(0.5, 0.5, 0.9, 0.9), (0.1, 0.1, 0.4, 0.4)]
+    for _ in range(2):
+        cache = SightCache(near, tmp_path / "cache")
+        assert [cache.closer(photo, places).boxes for places in (here, there, here)] == [here, there, here]
+    assert looked == [here, there]
+    assert SightCache(far, tmp_path / "cache").closer(photo, here) is None
 
 
 @pytest.fixture
