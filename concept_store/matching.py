@@ -21,7 +21,7 @@ DOUBT_LOGIT = -1.05  # of a head's score that is worth a question; rises to even
 HALF_FIRES = 0.02  # probability of some head
 SMALL = 0.3  # of the photo's area
 PLACES = 3  # in one photo
-AGREEING = 0.9  # of the score that says yes at first sight is enough where two looks agree
+AGREEING = 0.95  # of the score that says yes at first sight is enough where two looks agree
 MAX_LOGIT = 30.0  # odds beyond e^30 say nothing more
 
 

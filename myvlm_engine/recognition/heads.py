@@ -32,16 +32,17 @@ ASPECTS = 16  # directions of one subject, beside their mean: at most so many gr
 OWN_SHARE = 0.8  # of its own photos in each, the rest is the mean of all
 AGREEING = 5.0  # deviations: what a taught photo has to score under the others for its aspect to count
 LEFT_OUT = 10  # photos, at most, that are left out in turn to see what an unseen one scores
-# Where the head says yes: at this share of a taught photo's expected score, and never below so many deviations above the bank's mean. Pets
-# of one breed look more alike than the things of a household do.
-SURE_SHARE = {"pet": 0.74, "object": 0.7}
-FLOOR_DEVIATIONS = {"pet": 9.5, "object": 8.0}
+SURE_SHARE = 0.7  # of a taught photo's expected score is where the head says yes
+# Above the bank's mean; never says yes below. Pets of one breed look more alike than the things of a household do.
+FLOOR_DEVIATIONS = {"pet": 9.0, "object": 8.0}
 STEEPNESS = 8.0  # of the probability around that point
 ONE_PHOTO_SHARE = 0.6  # of its own score that another photo of the subject is expected to reach
 DOUBT_LOGIT = -1.05  # where the question begins: a probability of 0.26 (bot: BALANCES)
 DOUBT_MARGIN = 1.0  # deviations above a corrected photo's score
 CONFIRMED_LOGIT = 1.5  # a photo that somebody said the subject is in is named, on a strict server too (bot: BALANCES)
-SMALL = 0.3  # of the photo's area, at most: the store's regions that are worth a closer look
+# As the store has them (concept_store/matching.py): small regions, of the photo's area at most; and the share of a score that is enough
+# where two looks agree.
+SMALL, TWO_LOOKS = 0.3, 0.95
 CORRECTED_LOGIT = -1.2  # a photo that was wrongly named is told off at least this clearly: neither named nor asked about (bot: BALANCES)
 
 
@@ -144,13 +145,11 @@ def fit_views(
     expected = scores_when_left_out(photos.taught, whole, left_out)
     whole = standardised([agreeing(groups[0], photos, expected, left_out, confirmed)], bank)[0]
     floor = FLOOR_DEVIATIONS[kind]
-    yes_at = max(floor, SURE_SHARE[kind] * float(np.mean(list(expected.values()))))
+    yes_at = max(floor, SURE_SHARE * float(np.mean(list(expected.values()))))
     head = LinearHead(whole.vectors, whole.biases, STEEPNESS / yes_at, -STEEPNESS, floor if floor < yes_at else None)
-    head = corrected(head, photos.corrections)
+    head = corrected(head, corrections)
     likely = [p @ whole.vectors[0] + s for p, s in zip(photos.taught, photos.special, strict=True)]
-    for view, where in zip(positives[len(positives) - confirmed :], likely[len(positives) - confirmed :], strict=True):
-        for size in sizes(view.boxes):
-            head = remembering(head, photos, view.vectors[size], where[size])
+    head = remembering(head, photos, [int(where.argmax()) for where in likely], confirmed)
     return Fit(head, [view.boxes[int(where.argmax())] for view, where in zip(positives, likely, strict=True)])
 
 
@@ -344,32 +343,36 @@ def agreeing(
     return vectors[[0, *(1 + index for index in alike), *(1 + count + index for index in far)]]
 
 
-def sizes(boxes: Sequence[Box]) -> list[np.ndarray]:
-    """Indices of a photo's large regions and of its small ones, where it has any: they have to agree (concept_store/matching.py)."""
-    areas = np.array([(right - left) * (bottom - top) for left, top, right, bottom in boxes])
-    return [found for found in (np.flatnonzero(areas > SMALL), np.flatnonzero(areas <= SMALL)) if len(found)]
+def remembering(head: LinearHead, photos: Photos, places: Sequence[int], confirmed: int) -> LinearHead:
+    """The same head with a direction more for each confirmed photo (the last ones) that it would still miss: that of the region where the
+    subject is (`places`, of every taught photo). Not where that direction would name a corrected photo again."""
+    for index in range(len(photos.taught) - confirmed, len(photos.taught)):
+        regions = photos.taught[index]
+        if head.logit(regions) >= CONFIRMED_LOGIT:
+            continue
+        found = regions[places[index]][None]
+        scorer = standardised([lda(found, *hard_negatives(found, photos))], photos.bank)[0]
+        # as loud as it takes; a region scores far above the bank's mean under its own direction
+        louder = max(1.0, (CONFIRMED_LOGIT - head.offset) / (head.slope * max(scorer.score(regions), 1.0)))
+        rows, biases = np.vstack([head.vectors, scorer.vectors * louder]), np.append(head.biases, scorer.biases * louder)
+        more = replace(head, vectors=rows, biases=biases)
+        if all(more.logit(wrong) <= max(CORRECTED_LOGIT, head.logit(wrong)) for wrong in photos.corrections):
+            head = more
+    return head
 
 
-def remembering(head: LinearHead, photos: Photos, regions: np.ndarray, likely: np.ndarray) -> LinearHead:
-    """The same head, with a direction more if it would still miss a confirmed photo by these (n, d) regions of it: that of the likeliest
-    (n,). Not where that direction would name a corrected photo again."""
-    if head.logit(regions) >= CONFIRMED_LOGIT:
-        return head
-    found = regions[int(likely.argmax())][None]
-    scorer = standardised([lda(found, *hard_negatives(found, photos))], photos.bank)[0]
-    # as loud as it takes; a region scores far above the bank's mean under its own direction
-    louder = max(1.0, (CONFIRMED_LOGIT - head.offset) / (head.slope * max(scorer.score(regions), 1.0)))
-    rows, biases = np.vstack([head.vectors, scorer.vectors * louder]), np.append(head.biases, scorer.biases * louder)
-    more = replace(head, vectors=rows, biases=biases)
-    spared = all(more.logit(wrong) <= max(CORRECTED_LOGIT, head.logit(wrong)) for wrong in photos.corrections)
-    return more if spared else head
+def agreed(head: LinearHead, view: Views) -> float:
+    """The score of a photo by two looks, its large regions and its small ones; by one, where it has no others."""
+    areas = np.array([(right - left) * (bottom - top) for left, top, right, bottom in view.boxes])
+    looks = [head.score(view.vectors[which]) for which in (areas > SMALL, areas <= SMALL) if which.any()]
+    return looks[0] if len(looks) == 1 else float(np.mean(looks)) / TWO_LOOKS
 
 
-def corrected(head: LinearHead, wrong: Sequence[np.ndarray]) -> LinearHead:
+def corrected(head: LinearHead, wrong: Sequence[Views]) -> LinearHead:
     """The same head, stricter where a corrected photo would still be named."""
     if not wrong:
         return head
-    worst = max(head.score(vectors) for vectors in wrong)
+    worst = max(agreed(head, view) for view in wrong)
     offset = min(head.offset, CORRECTED_LOGIT - head.slope * worst)
     doubtful_at = None if head.doubtful_at is None else max(head.doubtful_at, worst + DOUBT_MARGIN)
     return replace(head, offset=offset, doubtful_at=doubtful_at)

@@ -15,9 +15,9 @@ from myvlm_engine.recognition.heads import (
     FLOOR_DEVIATIONS,
     Fit,
     Views,
+    agreed,
     fit_head,
     fit_views,
-    sizes,
     standardised,
 )
 from myvlm_engine.recognition.negatives import Bank
@@ -144,15 +144,16 @@ def test_a_confirmed_photo_is_always_named_however_little_of_the_subject_is_seen
     assert not any(head.logit(world.photo().vectors) >= 0 for _ in range(100))
 
 
-def test_a_confirmed_photo_is_named_by_its_large_regions_and_by_its_small_ones(world):
-    """After a closer look two of them have to agree."""
+def test_a_denied_photo_is_told_off_as_far_as_two_looks_at_it_agree(world):
+    """The whole photo looks like the subject, no part of it does: less is needed than where both do."""
     subject = world.subject()
-    taught, faint = [world.photo(subject, at=4) for _ in range(4)], world.photo(subject, at=4, noise=1.5)
-    both = Views(np.vstack([world.photo().vectors[:1], faint.vectors]), ((0.0, 0.0, 1.0, 1.0), *BOXES))
-    large, small = sizes(both.boxes)
-    assert (large.tolist(), small.tolist()) == ([0], list(range(1, 1 + REGIONS)))
-    head = fit_views([*taught, both], [], [], world.bank, confirmed=1).head
-    assert all(head.logit(both.vectors[size]) >= CONFIRMED_LOGIT - 1e-3 for size in (large, small))
+    taught = [world.photo(subject, at=4) for _ in range(4)]
+    like, unlike = world.photo(subject, at=4), world.photo()
+    boxes = ((0.0, 0.0, 1.0, 1.0), *BOXES)
+    one, two = (Views(np.vstack([like.vectors[4:5], part.vectors]), boxes) for part in (unlike, like))
+    before, after_one, after_two = (fit_views(taught, [], wrong, world.bank).head for wrong in ([], [one], [two]))
+    assert after_two.offset < after_one.offset <= before.offset
+    assert after_two.slope * agreed(after_two, two) + after_two.offset <= CORRECTED_LOGIT + 1e-3
 
 
 def test_who_was_denied_stays_denied_though_a_like_photo_is_confirmed(world):
