@@ -6,6 +6,7 @@ How heads are held against each other on a photo is handed in (the store knows t
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import statistics
 import time
@@ -274,6 +275,6 @@ class SightCache:
             raise CantMeasure(f"{path} can't be read as a picture. Take it out of the folder or replace it.") from error
         vectors, boxes = see(image)
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(".partial.npz")
-        np.savez(partial, vectors=vectors, boxes=np.array(boxes, dtype=np.float64).reshape(-1, 4))
-        partial.rename(kept)
+        begun = kept.with_suffix(f".{os.getpid()}.partial.npz")  # another process may see the same photo
+        np.savez(begun, vectors=vectors, boxes=np.array(boxes, dtype=np.float64).reshape(-1, 4))
+        begun.rename(kept)

@@ -43,6 +43,7 @@ CONFIRMED_LOGIT = 1.5  # a photo that somebody said the subject is in is named, 
 # As the store has them (concept_store/matching.py): small regions, of the photo's area at most; and the share of a score that is enough
 # where two looks agree.
 SMALL, TWO_LOOKS = 0.3, 0.95
+CORRECTING = 30  # rounds of lowering scores of corrected photos; each goes at least half of the way
 CORRECTED_LOGIT = -1.2  # a photo that was wrongly named is told off at least this clearly: neither named nor asked about (bot: BALANCES)
 
 
@@ -369,10 +370,16 @@ def agreed(head: LinearHead, view: Views) -> float:
 
 
 def corrected(head: LinearHead, wrong: Sequence[Views]) -> LinearHead:
-    """The same head, stricter where a corrected photo would still be named."""
-    if not wrong:
+    """The same head, stricter by those of its aspects that would still name a corrected photo: a stranger who looks like it from the left
+    says nothing of its right side."""
+    at_most = (CORRECTED_LOGIT - head.offset) / head.slope
+    for _ in range(CORRECTING):
+        for view in wrong:
+            excess = agreed(head, view) - at_most
+            if excess > 0:
+                highest = (view.vectors @ head.vectors.T + head.biases).max(0)  # (k,)
+                lowered = head.biases - np.maximum(highest - (highest.max() - excess), 0)
+                head = replace(head, biases=lowered.astype(np.float32))
+    if head.doubtful_at is None or not wrong:
         return head
-    worst = max(agreed(head, view) for view in wrong)
-    offset = min(head.offset, CORRECTED_LOGIT - head.slope * worst)
-    doubtful_at = None if head.doubtful_at is None else max(head.doubtful_at, worst + DOUBT_MARGIN)
-    return replace(head, offset=offset, doubtful_at=doubtful_at)
+    return replace(head, doubtful_at=max(head.doubtful_at, max(agreed(head, view) for view in wrong) + DOUBT_MARGIN))

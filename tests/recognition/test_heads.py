@@ -151,9 +151,19 @@ def test_a_denied_photo_is_told_off_as_far_as_two_looks_at_it_agree(world):
     like, unlike = world.photo(subject, at=4), world.photo()
     boxes = ((0.0, 0.0, 1.0, 1.0), *BOXES)
     one, two = (Views(np.vstack([like.vectors[4:5], part.vectors]), boxes) for part in (unlike, like))
-    before, after_one, after_two = (fit_views(taught, [], wrong, world.bank).head for wrong in ([], [one], [two]))
-    assert after_two.offset < after_one.offset <= before.offset
-    assert after_two.slope * agreed(after_two, two) + after_two.offset <= CORRECTED_LOGIT + 1e-3
+    after_one, after_two = (fit_views(taught, [], [wrong], world.bank).head for wrong in (one, two))
+    for head, wrong in ((after_one, one), (after_two, two)):
+        assert head.slope * agreed(head, wrong) + head.offset <= CORRECTED_LOGIT + 1e-3
+    assert after_one.score(like.vectors) > after_two.score(like.vectors) + 0.5
+
+
+def test_a_stranger_who_looks_like_one_side_of_it_says_nothing_of_the_other(world):
+    left, right = world.subject(), world.subject()
+    taught = [world.photo(side, at=4) for side in (left, left, right, right)]
+    stranger, other_side = world.photo(left, at=7), world.photo(right, at=2)
+    before, after = (fit_views(taught, [], wrong, world.bank).head for wrong in ([], [stranger]))
+    assert before.score(stranger.vectors) > before.yes_at and after.logit(stranger.vectors) <= CORRECTED_LOGIT + 1e-3
+    assert after.yes_at == before.yes_at and after.score(other_side.vectors) > before.score(other_side.vectors) - 0.5
 
 
 def test_who_was_denied_stays_denied_though_a_like_photo_is_confirmed(world):
