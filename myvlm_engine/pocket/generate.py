@@ -26,7 +26,7 @@ def decode(lm, embeds: torch.Tensor, lengths: torch.Tensor, stop: int, steps: in
     for b, n in enumerate(lengths.tolist()):
         shifted[b, width - n :], mask[b, width - n :] = embeds[b, :n], 1
     out = lm(inputs_embeds=shifted, attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0), use_cache=True, logits_to_keep=1)
-    cache = out.past_key_values
+    cache = out.cache
     logits = out.logits[:, -1].float()
     if samples > 1:
         cache.batch_repeat_interleave(samples)
@@ -42,6 +42,6 @@ def decode(lm, embeds: torch.Tensor, lengths: torch.Tensor, stop: int, steps: in
         if ended.all() or step == steps - 1:
             break
         mask = torch.cat([mask, torch.ones(len(mask), 1, dtype=torch.long)], 1)
-        out = lm(input_ids=token[:, None], attention_mask=mask, position_ids=position + step, past_key_values=cache, use_cache=True)
+        out = lm(input_ids=token[:, None], attention_mask=mask, position_ids=position + step, cache=cache, use_cache=True)
         logits = out.logits[:, -1].float()
     return torch.stack(rows, 1)

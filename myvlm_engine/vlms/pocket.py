@@ -65,7 +65,7 @@ class PocketVlm:
             draft = self.trained.drafter.drafts(tokens, self.trained.second)[0]
             before, _ = prefix_texts(Hints(tags_of(probabilities[0], self.names), self.trained.spotter.words(tokens)[0], draft))
             prefix = torch.cat([self._embed(encode(self.tokenizer, before)), visual])
-            cache = self.lm.model(inputs_embeds=prefix[None], use_cache=True).past_key_values
+            cache = self.lm.model(inputs_embeds=prefix[None], use_cache=True).cache
             keys, values = (torch.stack([getattr(layer, part)[0] for layer in cache.layers]) for part in ("keys", "values"))
             found.append(View(PocketState(prefix, keys, values, draft), image.size))
         return found
@@ -119,7 +119,7 @@ class PocketVlm:
         bias = torch.zeros(allowed.shape, dtype=embeds.dtype).masked_fill(~allowed, torch.finfo(embeds.dtype).min)
         extra = {"column_recorder": recorder} if recorder else {}
         hidden = self.lm.model(
-            inputs_embeds=embeds, attention_mask=bias, position_ids=batch.position, past_key_values=cache, use_cache=True, **extra
+            inputs_embeds=embeds, attention_mask=bias, position_ids=batch.position, cache=cache, use_cache=True, **extra
         ).last_hidden_state
         return self.lm.lm_head(hidden.flatten(0, 1)[batch.rows]).float()
 
