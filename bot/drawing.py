@@ -12,7 +12,7 @@ from concept_store.records import Box
 COLOURS = {"🟥": (221, 46, 68), "🟦": (85, 172, 238), "🟩": (120, 177, 89), "🟨": (253, 203, 88)}  # as Discord shows these squares
 SQUARES = tuple(COLOURS)
 FACE_PX, GAP_PX, NUMBER_PX = 160, 8, 36
-FACES_A_ROW = 5  # as many as buttons
+BUTTONS_A_ROW = 5  # as many as Discord takes; faces stand as their buttons do
 AROUND = 1.6  # of a face's longer side is shown: hair and ears help to tell who it is
 
 
@@ -33,12 +33,12 @@ def numbered_faces(photo: bytes, boxes: Sequence[Box]) -> bytes:
     """A JPEG with the faces side by side, numbered from 1. Errors: OSError where the photo can't be opened."""
     with Image.open(io.BytesIO(photo)) as opened:
         image = opened.convert("RGB")
-    columns, rows = min(len(boxes), FACES_A_ROW), -(-len(boxes) // FACES_A_ROW)
+    columns, rows = min(len(boxes), BUTTONS_A_ROW), -(-len(boxes) // BUTTONS_A_ROW)
     across, down = FACE_PX + GAP_PX, FACE_PX + NUMBER_PX + GAP_PX
     sheet = Image.new("RGB", (columns * across + GAP_PX, rows * down + GAP_PX), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(NUMBER_PX * 0.8)
     for at, box in enumerate(boxes):
-        left, top = GAP_PX + at % FACES_A_ROW * across, GAP_PX + at // FACES_A_ROW * down
+        left, top = GAP_PX + at % BUTTONS_A_ROW * across, GAP_PX + at // BUTTONS_A_ROW * down
         sheet.paste(_face(image, box), (left, top))
         pen.text((left + FACE_PX / 2, top + FACE_PX + NUMBER_PX / 2), str(at + 1), "black", font, anchor="mm")
     out = io.BytesIO()

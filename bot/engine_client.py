@@ -59,7 +59,6 @@ class Engine(Protocol):
     async def see(self, photo: bytes, taught: bool = False, places: Sequence[Box] = ()) -> SeeReply:
         """The whole photo, or these places alone, each seen larger; without sights of encoders that can't look closer."""
 
-
     async def fit(self, request: FitRequest) -> FitReply: ...
 
     def teach(self, request: TeachRequest) -> AsyncIterator[TeachEvent]:

@@ -176,7 +176,7 @@ class Teacher:
             self._broken_off.pop(concept_id, None)
             await self._failed(lease, LOST)
         except ShowsPerson as found:
-            await (self._taken_back(lease, ADDED_PERSON) if found.known else self._failed(lease, SHOWS_PERSON))
+            await (self._ended(lease, self.store.take_back, ADDED_PERSON) if found.known else self._failed(lease, SHOWS_PERSON))
         except (EngineUnreachable, EngineError) as error:
             await self._met(lease, error)
         except asyncio.CancelledError:
@@ -238,14 +238,12 @@ class Teacher:
             await self.store.release(lease.claim)
 
     async def _failed(self, lease: Lease, code: str) -> None:
-        with suppress(LeaseLost, NotFound):
-            await self.store.fail(lease.claim, code)
-            await self.listener.finished(await self.store.concept(lease.claim.concept_id))
+        await self._ended(lease, self.store.fail, code)
 
-    async def _taken_back(self, lease: Lease, code: str) -> None:
-        """The photos that were added are deleted; what was known before stays as it was."""
+    async def _ended(self, lease: Lease, end: Callable[[Claim, str], Awaitable[None]], code: str) -> None:
+        """By the store's `fail`, or by its `take_back`: what was known before stays as it was."""
         with suppress(LeaseLost, NotFound):
-            await self.store.take_back(lease.claim, code)
+            await end(lease.claim, code)
             await self.listener.finished(await self.store.concept(lease.claim.concept_id))
 
     async def _tell(self, concept_id: ConceptId, progress: Progress) -> None:

@@ -19,7 +19,7 @@ from concept_store.records import Concept, ConceptId, Photo, State, UserId
 from . import replies
 from .answering import Answer
 from .asking import Choice, Question
-from .drawing import FACES_A_ROW, SQUARES
+from .drawing import BUTTONS_A_ROW, SQUARES
 from .errors import Refusal
 from .explaining import Reason
 from .marks import Mark
@@ -27,7 +27,6 @@ from .portraits import SHOWS_PERSON
 from .responding import answering
 
 OPTIONS = 25  # of a select, Discord's limit
-ROW = 5  # buttons in a row, Discord's limit
 PAGE = 8  # concepts on a page: three components each of the 40 a message may have, and one file each of the 10
 BLUE, GREEN, RED, GREY = (discord.Colour(value) for value in (0x5865F2, 0x3BA55D, 0xD83C3E, 0x80848E))
 OTHER_PHOTOS = ("no_face", SHOWS_PERSON)  # failures that only other photos help against
@@ -60,6 +59,16 @@ def said(text: str, colour: discord.Colour | None = None) -> Message:
 
 def _row(*buttons: Button) -> list[Item]:
     return [ui.ActionRow(*buttons)] if buttons else []  # type: ignore[type-var]
+
+
+def _rows(buttons: Sequence[Button]) -> list[Item]:
+    """As many to a row as Discord takes."""
+    return [row for at in range(0, len(buttons), BUTTONS_A_ROW) for row in _row(*buttons[at : at + BUTTONS_A_ROW])]
+
+
+def _numbered(pictures: Sequence[bytes]) -> tuple[tuple[str, bytes], ...]:
+    """With file names in their order."""
+    return tuple((f"{at}.jpg", data) for at, data in enumerate(pictures))
 
 
 def _gallery(names: Sequence[str], words: str) -> Item:
@@ -99,11 +108,10 @@ def face_question(concept: Concept, question: Question, picture: bytes) -> Messa
     """For its teacher's eyes only."""
     faces = enumerate(question.faces, 1)
     buttons = [Button("face", Choice(concept.id, question.number, face).packed, 0, str(number)) for number, face in faces]
-    rows = [row for at in range(0, len(buttons), FACES_A_ROW) for row in _row(*buttons[at : at + FACES_A_ROW])]
     end = _row(Button("no-face", concept.id, 0, "Cancel"))
     gallery = _gallery(["faces.jpg"], replies.faces_alt(len(buttons)))
     text: Item = ui.TextDisplay(replies.face_question(concept, question.number))
-    return Message(layout(text, gallery, *rows, *end, colour=BLUE), (("faces.jpg", picture),))
+    return Message(layout(text, gallery, *_rows(buttons), *end, colour=BLUE), (("faces.jpg", picture),))
 
 
 def face_asked(concept: Concept) -> Message:
@@ -177,7 +185,7 @@ def concept_list(concepts: Sequence[Concept], thumbnails: Sequence[bytes], page:
     ]
     turns = [Button("page", to, asker, label) for to, label in ((page - 1, "◀"), (page + 1, "▶")) if 0 <= to < pages]
     heading: Item = ui.TextDisplay(replies.concepts_heading(len(concepts), page, pages, here))
-    return Message(layout(heading, *sections, *_row(*turns), colour=BLUE), tuple((f"{at}.jpg", data) for at, data in enumerate(thumbnails)))
+    return Message(layout(heading, *sections, *_row(*turns), colour=BLUE), _numbered(thumbnails))
 
 
 def concept_page(
@@ -194,17 +202,17 @@ def concept_page(
     if can_forget:
         buttons.append(forget(concept, asker))
     text: Item = ui.TextDisplay(replies.concept_page(concept, asker, here))
-    return Message(layout(text, gallery, *_row(*buttons), colour=BLUE), tuple((f"{at}.jpg", data) for at, data in enumerate(pictures)))
+    return Message(layout(text, gallery, *_row(*buttons), colour=BLUE), _numbered(pictures))
 
 
 def photo_question(concept: Concept, photos: Sequence[Photo], asker: UserId) -> Message:
     """A custom_id holds 100 characters: the beginning of a photo's id tells it from the concept's others."""
     numbers = [Button("drop-photo", f"{concept.id}-{photo.id[:12]}", asker, str(at)) for at, photo in enumerate(photos, 1)]
-    rows = [row for at in range(0, len(numbers), ROW) for row in _row(*numbers[at : at + ROW])]
-    gallery = _gallery([f"{at}.jpg" for at in range(len(photos))], concept.name)
+    pictures = _numbered([photo.thumbnail for photo in photos])
+    gallery = _gallery([name for name, _ in pictures], concept.name)
     text: Item = ui.TextDisplay(replies.photo_question(concept))
     end = _row(Button("keep", concept.id, asker, "Keep all"))
-    return Message(layout(text, gallery, *rows, *end, colour=RED), tuple((f"{at}.jpg", photo.thumbnail) for at, photo in enumerate(photos)))
+    return Message(layout(text, gallery, *_rows(numbers), *end, colour=RED), pictures)
 
 
 def forget_question(concept: Concept, asker: UserId) -> Message:

@@ -8,7 +8,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,12 +87,16 @@ def match_heads(heads: Sequence[Head], sights: Sequence[Regions]) -> list[Scored
 
 def match_stacked(stacked: Stacked, sights: Sequence[Regions]) -> list[Scored]:
     """Every head that has a sight of its encoder, surest first. Errors: WrongFingerprint when widths differ."""
-    found: list[Scored] = []
+    found = [scored for group, sight in _compared(stacked, sights) for scored in _match_group(group, sight)]
+    return sorted(found, key=lambda scored: (-scored.score, -scored.raw, scored.index))
+
+
+def _compared(stacked: Stacked, sights: Sequence[Regions]) -> Iterator[tuple[Group, Regions]]:
+    """Each sight in which something was seen, with the heads of its encoder."""
     for sight in sights:
         group = stacked.groups.get(sight.encoder)
         if group is not None and len(sight.vectors):
-            found += _match_group(group, sight)
-    return sorted(found, key=lambda scored: (-scored.score, -scored.raw, scored.index))
+            yield group, sight
 
 
 def _match_group(group: Group, sight: Regions) -> list[Scored]:
@@ -109,12 +113,8 @@ def _match_group(group: Group, sight: Regions) -> list[Scored]:
 def worth_a_closer_look(stacked: Stacked, sights: Sequence[Regions]) -> list[Box]:
     """Places in a photo where somebody may be who is small there, likeliest first; none where no head half fires. To be cut out, seen again
     by the encoder and matched together with all the rest. Errors: WrongFingerprint."""
-    found: list[Box] = []
-    for sight in sights:
-        group = stacked.groups.get(sight.encoder)
-        if group is not None and len(sight.vectors):
-            found += _places(region_logits(group, sight), np.array(sight.boxes))
-    return found[:PLACES]
+    compared = _compared(stacked, sights)
+    return [box for group, sight in compared for box in _places(region_logits(group, sight), np.array(sight.boxes))][:PLACES]
 
 
 def _places(logits: np.ndarray, boxes: np.ndarray) -> list[Box]:

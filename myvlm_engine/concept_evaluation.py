@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, NamedTuple
@@ -33,7 +34,7 @@ from .concept_trial import (
     those_fired,
 )
 from .display_names import display_names
-from .engine import Engine, sight_closer, sight_of
+from .engine import Engine, sight_of, sights_closer
 from .figures import counted, note
 from .messages import Head
 from .methods import METHODS, Method, engine_for, method_named
@@ -124,8 +125,8 @@ def composites_seen(encoders: Sequence[Encoder], folder: Path, sights: Sights, m
 
 def fired_on(encoders: Sequence[Encoder], look: Look, one: Composite) -> Found:
     image = one.image
-    closer = lambda places: [sight for e in encoders if (sight := sight_closer(e, image, places))]
-    fired = frozenset(m.subject for m in those_fired(look([sight_of(e, image) for e in encoders], closer)))
+    found = look([sight_of(e, image) for e in encoders], partial(sights_closer, encoders, image))
+    fired = frozenset(m.subject for m in those_fired(found))
     return Found(frozenset(one.subjects), fired, fired)
 
 

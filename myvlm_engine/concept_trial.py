@@ -110,7 +110,7 @@ def teach_request(concept: Enrolled, seed: int) -> TeachRequest:
 
 
 def by_heads(engine: Engine, look: Look) -> Matches:
-    """As in a server that knows all these concepts: one encoder pass, every head."""
+    """As in a server that knows all these concepts: every head."""
     return lambda photo, data: looked_at(engine, look, data)
 
 

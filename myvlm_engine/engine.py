@@ -91,7 +91,7 @@ class Engine:
         encoders that can look closer. Errors: NotAPicture."""
         image = decode_photo(request.photo)
         if request.places:
-            return SeeReply(sights=[sight for e in self.parts.encoders if (sight := sight_closer(e, image, request.places))])
+            return SeeReply(sights=sights_closer(self.parts.encoders, image, request.places))
         hints = [hint for e in self.parts.encoders if (hint := e.noun_hint(image))]
         sights = [sight_of(e, image) for e in self.parts.encoders]
         noun = hints[0] if hints else None
@@ -203,10 +203,9 @@ def sight_from_afar(encoder: Encoder, image: Image.Image) -> Sight | None:
     return _sight(encoder, see(image)) if see else None
 
 
-def sight_closer(encoder: Encoder, image: Image.Image, places: Sequence[Box]) -> Sight | None:
-    """What is seen of places cut out of a photo; None of encoders that can't."""
-    see = getattr(encoder, "see_closer", None)
-    return _sight(encoder, see(image, places)) if see else None
+def sights_closer(encoders: Sequence[Encoder], image: Image.Image, places: Sequence[Box]) -> list[Sight]:
+    """What is seen of places cut out of a photo, by encoders that can look closer."""
+    return [_sight(e, see(image, places)) for e in encoders if (see := getattr(e, "see_closer", None))]
 
 
 def _sight(encoder: Encoder, seen: Seen) -> Sight:

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import ImageEnhance, ImageOps
 
 from .concept_trial import FIRES_AT, Closer, Match
-from .engine import sight_closer, sight_of
+from .engine import sight_of, sights_closer
 from .messages import FitRequest, Head, Sight, pack
 from .photo_sets import CantMeasure, PhotoSet, read_photo_set
 from .recognition.encoders import Encoder
@@ -162,8 +162,7 @@ class Ground:
     def copy_of(self, path: Path) -> tuple[list[Sight], Closer]:
         """The same of the photo mirrored and darker."""
         copy = ImageEnhance.Brightness(ImageOps.mirror(read_photo(path))).enhance(DARKER)
-        closer = lambda places: [sight for sight in [sight_closer(self.encoder, copy, places)] if sight]
-        return [sight_of(self.encoder, copy)], closer
+        return [sight_of(self.encoder, copy)], partial(sights_closer, [self.encoder], copy)
 
 
 def corrected(ground: Ground, seen: Sequence[Seen], enrolment: Enrolment, count: int, seed: int) -> dict[str, dict[str, float]]:

@@ -30,7 +30,6 @@ class ScopeHeads:
         self._check(sights)
         return [(self.concept_ids[scored.index], scored) for scored in match_stacked(self.stacked, sights)]
 
-
     def places(self, sights: Sequence[Regions]) -> list[Box]:
         """Of one photo, that are worth a closer look. Errors: WrongFingerprint."""
         self._check(sights)

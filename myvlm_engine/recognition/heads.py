@@ -149,9 +149,9 @@ def fit_views(
     yes_at = max(floor, SURE_SHARE * float(np.mean(list(expected.values()))))
     head = LinearHead(whole.vectors, whole.biases, STEEPNESS / yes_at, -STEEPNESS, floor if floor < yes_at else None)
     head = corrected(head, corrections)
-    likely = [p @ whole.vectors[0] + s for p, s in zip(photos.taught, photos.special, strict=True)]
-    head = remembering(head, photos, [int(where.argmax()) for where in likely], confirmed)
-    return Fit(head, [view.boxes[int(where.argmax())] for view, where in zip(positives, likely, strict=True)])
+    places = [int((p @ whole.vectors[0] + s).argmax()) for p, s in zip(photos.taught, photos.special, strict=True)]
+    head = remembering(head, photos, places, confirmed)
+    return Fit(head, [view.boxes[place] for view, place in zip(positives, places, strict=True)])
 
 
 def gathered(
@@ -362,24 +362,35 @@ def remembering(head: LinearHead, photos: Photos, places: Sequence[int], confirm
     return head
 
 
-def agreed(head: LinearHead, view: Views) -> float:
-    """The score of a photo by two looks, its large regions and its small ones; by one, where it has no others."""
+def by_looks(vectors: np.ndarray, view: Views) -> np.ndarray:
+    """(1 or 2, k) highest product of each of the (k, d) vectors in a photo's large regions and in its small ones, where it has such."""
     areas = np.array([(right - left) * (bottom - top) for left, top, right, bottom in view.boxes])
-    looks = [head.score(view.vectors[which]) for which in (areas > SMALL, areas <= SMALL) if which.any()]
-    return looks[0] if len(looks) == 1 else float(np.mean(looks)) / TWO_LOOKS
+    products = view.vectors @ vectors.T
+    return np.array([products[which].max(0) for which in (areas > SMALL, areas <= SMALL) if which.any()])
+
+
+def agreed(highest: np.ndarray) -> float:
+    """The score of a photo by two looks, from each aspect's highest in each (1 or 2, k); by one, where it has no other."""
+    looks = highest.max(1)
+    return float(looks[0]) if len(looks) == 1 else float(looks.mean()) / TWO_LOOKS
 
 
 def corrected(head: LinearHead, wrong: Sequence[Views]) -> LinearHead:
     """The same head, stricter by those of its aspects that would still name a corrected photo: a stranger who looks like it from the left
     says nothing of its right side."""
-    at_most = (CORRECTED_LOGIT - head.offset) / head.slope
-    for _ in range(CORRECTING):
-        for view in wrong:
-            excess = agreed(head, view) - at_most
-            if excess > 0:
-                highest = (view.vectors @ head.vectors.T + head.biases).max(0)  # (k,)
-                lowered = head.biases - np.maximum(highest - (highest.max() - excess), 0)
-                head = replace(head, biases=lowered.astype(np.float32))
-    if head.doubtful_at is None or not wrong:
+    if not wrong:
         return head
-    return replace(head, doubtful_at=max(head.doubtful_at, max(agreed(head, view) for view in wrong) + DOUBT_MARGIN))
+    at_most, biases = (CORRECTED_LOGIT - head.offset) / head.slope, head.biases
+    products = [by_looks(head.vectors, view) for view in wrong]
+    for _ in range(CORRECTING):
+        before = biases
+        for product in products:
+            highest = product + biases
+            excess = agreed(highest) - at_most
+            if excess > 0:
+                biases = biases - np.maximum(highest.max(0) - (highest.max() - excess), 0).astype(np.float32)
+        if biases is before:
+            break
+    worst = max(agreed(product + biases) for product in products)
+    doubtful_at = None if head.doubtful_at is None else max(head.doubtful_at, worst + DOUBT_MARGIN)
+    return replace(head, biases=biases, doubtful_at=doubtful_at)

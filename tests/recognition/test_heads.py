@@ -16,6 +16,7 @@ from myvlm_engine.recognition.heads import (
     Fit,
     Views,
     agreed,
+    by_looks,
     fit_head,
     fit_views,
     standardised,
@@ -153,7 +154,7 @@ def test_a_denied_photo_is_told_off_as_far_as_two_looks_at_it_agree(world):
     one, two = (Views(np.vstack([like.vectors[4:5], part.vectors]), boxes) for part in (unlike, like))
     after_one, after_two = (fit_views(taught, [], [wrong], world.bank).head for wrong in (one, two))
     for head, wrong in ((after_one, one), (after_two, two)):
-        assert head.slope * agreed(head, wrong) + head.offset <= CORRECTED_LOGIT + 1e-3
+        assert head.slope * agreed(by_looks(head.vectors, wrong) + head.biases) + head.offset <= CORRECTED_LOGIT + 1e-3
     assert after_one.score(like.vectors) > after_two.score(like.vectors) + 0.5
 
 

@@ -9,7 +9,7 @@ import pytest
 from concept_store.errors import WrongFingerprint
 from concept_store.matching import match_heads, match_stacked, stack, worth_a_closer_look
 from concept_store.records import Head, Regions
-from myvlm_engine.recognition.heads import LinearHead, Views, agreed
+from myvlm_engine.recognition.heads import LinearHead, Views, agreed, by_looks
 
 WHOLE, LEFT, RIGHT = (0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 0.4, 1.0), (0.6, 0.0, 1.0, 1.0)
 
@@ -106,7 +106,7 @@ def test_the_store_and_the_engine_mean_the_same_by_two_looks_that_agree():
     rows, biases = unit_rows(generator, 3, 8), generator.standard_normal(3).astype(np.float32)
     vectors, boxes = unit_rows(generator, 6, 8).astype(np.float16), (WHOLE, LEFT, RIGHT, SMALL_LEFT, SMALL_RIGHT, SMALL_LEFT)
     photo = Regions("eye", vectors, boxes, closer_from=6)
-    score = agreed(LinearHead(rows, biases, 2.0, -4.0), Views(vectors.astype(np.float32), boxes))
+    score = agreed(by_looks(rows, Views(vectors.astype(np.float32), boxes)) + biases)
     (scored,) = match_heads([Head("eye", rows, biases, 2.0, -4.0)], [photo])
     assert scored.raw == pytest.approx(1 / (1 + np.exp(4.0 - 2.0 * score)), abs=1e-3)
 
