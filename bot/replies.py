@@ -351,7 +351,7 @@ def added(given: int, new: int) -> str:
 
 def photo_question(concept: Concept) -> str:
     return (
-        f"### Which photo of {concept.name} shall go?\nPress its number. It is deleted at once, with all that was computed from it; "
+        f"### Which photo of {concept.name} shall go?\nPress its number, counted row by row. It is deleted at once, with all that was computed from it; "
         f"{concept.name} is known as before until I have learned it again from the others."
     )
 
