@@ -154,6 +154,7 @@ def eval_concepts(
     wrong_references: Annotated[
         int, typer.Option(min=0, help="Also give so many answers with wrong embeddings handed in or heads off.")
     ] = 0,
+    first_seed: Annotated[int, typer.Option(min=0, help="Seeds from this one on: runs side by side, put together by compare.")] = 0,
     vlm: Vlm = "pocket",
     encoder: Encoder = "embedded",
 ) -> None:
@@ -201,8 +202,19 @@ def eval_concepts(
     figures = _evaluation_of(folder)
     from .looking import looking
 
-    plan = lambda: figures.plan_of(method, shots, seeds, limit, composites, wrong_references)
+    plan = lambda: figures.plan_of(method, shots, seeds, limit, composites, wrong_references, first_seed)
     _evaluated(lambda: figures.eval_concepts(folder, plan(), recognition_only, json, html, vlm, encoder, looking=looking))
+
+
+@evaluation.command(name="compare")
+def eval_compare(
+    files: Annotated[list[Path], typer.Argument(help="What runs of `myvlm eval concepts … --json FILE` wrote, no seed in two of them.")],
+    json: Json = None,
+) -> None:
+    """The comparison of methods over the seeds of several runs: runs side by side, on one machine or many, end sooner."""
+    from myvlm_engine.evaluation import eval_compare
+
+    _evaluated(lambda: eval_compare(files, json))
 
 
 @evaluation.command(name="recognition")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean, stdev
 
 from rich.console import Console
@@ -30,12 +32,16 @@ class Row:
 
     method: str
     shots: int | None  # None: 4 where a subject has five photos or more, else 3
-    figures: Mapping[str, Interval]
+    per_seed: Mapping[int, Mapping[str, float]]  # seed -> COMPARED
+
+    @property
+    def figures(self) -> dict[str, Interval]:
+        return {name: interval([f[name] for f in self.per_seed.values()]) for name in COMPARED}
 
 
-def row(method: str, shots: int | None, per_seed: Sequence[Mapping[str, float]]) -> Row:
+def row(method: str, shots: int | None, per_seed: Mapping[int, Mapping[str, float]]) -> Row:
     """From the captions' figures of every seed."""
-    return Row(method, shots, {name: interval([f[name] for f in per_seed]) for name in COMPARED})
+    return Row(method, shots, {seed: {name: figures[name] for name in COMPARED} for seed, figures in per_seed.items()})
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -57,4 +63,25 @@ def show_comparison(rows: Sequence[Row], console: Console | None = None) -> None
 
 def as_json(rows: Sequence[Row]) -> list[dict[str, object]]:
     figures = lambda one: {name: {"mean": i.mean, "ci95": i.half_width} for name, i in one.figures.items()}
-    return [{"method": one.method, "shots": one.shots, **figures(one)} for one in rows]
+    return [{"method": one.method, "shots": one.shots, **figures(one), "per_seed": one.per_seed} for one in rows]
+
+
+def united(files: Sequence[Path]) -> list[Row]:
+    """The rows of several runs, those of one method and number of shots with the seeds of all. Errors: ValueError with a sentence."""
+    found: dict[tuple[str, int | None], dict[int, Mapping[str, float]]] = {}
+    for file in files:
+        for one in _rows_in(file):
+            seeds = found.setdefault((one.method, one.shots), {})
+            if twice := sorted(seeds.keys() & one.per_seed.keys()):
+                raise ValueError(f"{file} has seed {twice[0]} of {one.method}, which another of the files has too. Leave one of them out.")
+            seeds |= one.per_seed
+    return [row(method, shots, dict(sorted(seeds.items()))) for (method, shots), seeds in found.items()]
+
+
+def _rows_in(file: Path) -> list[Row]:
+    try:
+        rows = json.loads(file.read_text())["comparison"]
+        return [row(one["method"], one["shots"], {int(seed): f for seed, f in one["per_seed"].items()}) for one in rows]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        wanted = "Give files that `myvlm eval concepts … --json FILE` wrote, by this version."
+        raise ValueError(f"{file} holds no comparison ({type(error).__name__}). {wanted}") from error

@@ -49,8 +49,8 @@ from .wrong_reference import wrong_references
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured: every method with every number of shots, `seeds` times. The first of both is what the figures, the report,
-    composites and wrong references are of."""
+    """What is measured: every method with every number of shots, `seeds` times from `first_seed` on. The first of both is what the
+    figures, the report, composites and wrong references are of."""
 
     methods: Sequence[str] = ("myvlm",)
     shots: Sequence[int | None] = (None,)
@@ -58,6 +58,11 @@ class Plan:
     limit: int | None = None  # photos a seed
     composites: Sequence[int] = ()  # subjects in one photo
     wrong_references: int = 0  # answers
+    first_seed: int = 0
+
+    @property
+    def seed_numbers(self) -> range:
+        return range(self.first_seed, self.first_seed + self.seeds)
 
     @property
     def runs(self) -> list[tuple[str, int | None]]:
@@ -103,7 +108,7 @@ def matched_by(looking: Looking) -> MakeLook:
 def recognition_figures(encoders: Sequence[Encoder], folder: Path, make_look: MakeLook, plan: Plan = Plan()) -> dict[str, Any]:
     """{"recognition": …, "seconds": {"fit_p50"}, "photos", "composites"}: heads only, no VLM."""
     sights = Sights(encoders, kinds_in(folder))
-    found = evaluate_recognition(folder, make_look, sights, plan.shots[0], plan.seeds, plan.limit, counted)
+    found = evaluate_recognition(folder, make_look, sights, plan.shots[0], plan.seed_numbers, plan.limit, counted)
     shares = {name: value for name, value in found.items() if name not in ("fit_p50", "photos")}
     figures = {"recognition": shares, "seconds": {"fit_p50": found["fit_p50"]}, "photos": found["photos"]}
     return figures | (composites_seen(encoders, folder, sights, make_look, plan) if plan.composites else {})
@@ -113,7 +118,7 @@ def composites_seen(encoders: Sequence[Encoder], folder: Path, sights: Sights, m
     """{"composites": {"2": …}} by heads alone: who fires counts as named."""
     found = read_photo_set(folder)
     per_seed: dict[str, list[dict[str, float]]] = {str(size): [] for size in plan.composites}
-    for seed in range(plan.seeds):
+    for seed in plan.seed_numbers:
         seen, enrolment = run_seed(found, sights, make_look, plan.shots[0], seed, plan.limit)
         look, photos = make_look(enrolment.heads), [(s.photo.subject, s.photo.path) for s in seen if s.photo.subject]
         for size in plan.composites:
@@ -141,16 +146,16 @@ def concept_figures(
     sights = Sights(engine.parts.encoders, (subject.kind for subject in found.subjects))
     sights.fill(counted(paths := all_photos(found), "seeing", len(paths)))
     made: dict[tuple[str, int | None], list[Trial]] = {run: [] for run in plan.runs}
-    for seed in range(plan.seeds):
+    for seed in plan.seed_numbers:
         shared = Shared(Memory() if len(plan.runs) > 1 else None)
         for method, shots in plan.runs:
             ground = Ground(shared.engine(engine, METHODS[method]), folder, found, sights, make_look)
             composites = plan.composites if (method, shots) == plan.runs[0] else ()
             made[method, shots].append(trial(ground, method, shots, seed, plan.limit, composites, shared))
     trials = made[plan.runs[0]]
-    rows = [row(method, shots, [t.captions for t in some]) for (method, shots), some in made.items()]
+    rows = [row(*run, {seed: t.captions for seed, t in zip(plan.seed_numbers, some, strict=True)}) for run, some in made.items()]
     told = {"vlm": engine.vlm_fingerprint, "encoders": list(engine.encoders), "method": plan.methods[0], "comparison": as_json(rows)}
-    return summed_up(trials) | mistakes(trials[0], plan.wrong_references) | told, trials, rows
+    return summed_up(trials) | mistakes(trials[0], plan.wrong_references, plan.first_seed) | told, trials, rows
 
 
 class Known(NamedTuple):
@@ -233,11 +238,12 @@ def found_on(done: Trial, one: Composite) -> Found:
     return Found(frozenset(one.subjects), frozenset(m.subject for m in fired), frozenset(names[n] for n in names_in(text, names)))
 
 
-def mistakes(done: Trial, answers: int) -> dict[str, Any]:
+def mistakes(done: Trial, answers: int, seed: int) -> dict[str, Any]:
     """{"wrong_references": {"answers", "named"}} of so many answers with embeddings where they don't belong; {} of none."""
     if not answers:
         return {}
-    said = list(counted(wrong_references(done.engine, done.concepts, done.learned, done.photos, answers, 0), "wrong references", answers))
+    tried = wrong_references(done.engine, done.concepts, done.learned, done.photos, answers, seed)
+    said = list(counted(tried, "wrong references", answers))
     return {"wrong_references": {"answers": answers, "named": sum(name is not None for name in said)}}
 
 

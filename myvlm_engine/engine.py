@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .concept_embedding import ConceptEmbedding, read_embedding
+from .devices import best_device
 from .errors import BadRequest, NoPhotos, OtherEncoder, TooManyConcepts
 from .messages import (
     AnswerReply,
@@ -239,18 +240,10 @@ def load_engine(vlm: str = "pocket", encoders: Sequence[str] = ("embedded",), de
     disable_progress_bar()  # of weights: the log is for events
     if threads:
         torch.set_num_threads(threads)
-    place = best_device() if device == "auto" else device
-    seeing = [encoder_with_bank(name, place) for name in encoders]
-    speaking = load_vlm(vlm, place)
+    wanted = best_device() if device == "auto" else device
+    seeing = [encoder_with_bank(name, wanted) for name in encoders]
+    speaking = load_vlm(vlm, wanted)
+    place = getattr(speaking, "device", wanted)
     lessons, learn = (1 if place == "cpu" else LESSONS), partial(learn_concept, together=Together())
     dtype = getattr(speaking, "dtype", "float32")
     return Engine(Parts(speaking, seeing, fit_head, learn, answer, place, dtype, lessons, large_faces))
-
-
-def best_device() -> str:
-    """What the machine has: "cuda", "mps" or "cpu"."""
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -162,6 +162,20 @@ def eval_recognition(
     return found
 
 
+def eval_compare(files: Sequence[Path], json_path: Path | None = None) -> dict[str, Any]:
+    """One table of what several runs of eval_concepts wrote; prints and writes JSON. Errors: CantMeasure."""
+    from .comparison import as_json, show_comparison, united
+
+    try:
+        rows = united(files)
+    except ValueError as error:
+        raise CantMeasure(str(error)) from error
+    show_comparison(rows)
+    found: dict[str, Any] = {"comparison": as_json(rows)}
+    write_json(found, json_path)
+    return found
+
+
 def encoders_for(folder: Path, encoder: str = "embedded") -> list[str]:
     """Names of the encoders that see what is in the set: faces only where people are, regions only where anything else is.
     Errors: CantMeasure."""
@@ -187,6 +201,7 @@ def plan_of(
     limit: int | None = None,
     composites: str | None = None,
     wrong: int = 0,
+    first_seed: int = 0,
 ) -> Plan:
     """From what was typed. Errors: CantMeasure."""
     from .concept_evaluation import Plan
@@ -195,7 +210,7 @@ def plan_of(
     sizes = numbers(composites) if composites else []
     if any(not 2 <= size <= MAX_CONCEPTS for size in sizes):
         raise CantMeasure(f"Photos can be put together from 2 to {MAX_CONCEPTS} subjects, not from {composites}.")
-    return Plan([m.strip() for m in methods.split(",")], numbers(shots) if shots else [None], seeds, limit, sizes, wrong)
+    return Plan([m.strip() for m in methods.split(",")], numbers(shots) if shots else [None], seeds, limit, sizes, wrong, first_seed)
 
 
 def viewed(vlm: Vlm, paths: Sequence[Path]) -> Iterator[tuple[Path, View, float]]:
@@ -229,7 +244,7 @@ def _loaded(load: Callable[[str], T]) -> T:
     """A model on what the machine has. Errors: CantMeasure where it isn't known or isn't installed."""
     from transformers.utils.logging import disable_progress_bar
 
-    from .engine import best_device
+    from .devices import best_device
     from .pocket.weights import PocketMissing
     from .recognition.face_descriptor import FacesMissing
     from .recognition.negatives import NoBank

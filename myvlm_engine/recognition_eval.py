@@ -79,7 +79,7 @@ def evaluate_recognition(
     make_look: MakeLook,
     sights: Sights,
     shots: int | None = None,
-    seeds: int = 1,
+    seeds: Sequence[int] = (0,),
     limit: int | None = None,
     counted: Callable[[Iterable[Path], str, int], Iterable[Path]] = lambda items, title, total: items,
 ) -> dict[str, float]:
@@ -87,7 +87,7 @@ def evaluate_recognition(
     with a name), "fit_p50" (s) and "photos" (a seed). Errors: CantMeasure with a sentence about the folder."""
     found = read_photo_set(folder)
     sights.fill(counted(paths := all_photos(found), "seeing", len(paths)))
-    trials = [run_seed(found, sights, make_look, shots, seed, limit) for seed in range(seeds)]
+    trials = [run_seed(found, sights, make_look, shots, seed, limit) for seed in seeds]
     per_seed = [figures_of(seen, [s.name for s in found.subjects]) for seen, _ in trials]
     return {
         **{name: statistics.fmean(f[name] for f in per_seed) for name in per_seed[0]},

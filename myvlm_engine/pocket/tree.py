@@ -7,7 +7,7 @@ this). Five captions of a photo cost a fifth less than half of five sequences. K
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import torch
 
@@ -77,6 +77,9 @@ class Batch:
     rows: torch.Tensor  # (M,) index into the flattened (B * T) tokens
     labels: torch.Tensor  # (M,)
     answers: torch.Tensor  # (M,) running number of the answer over the whole batch
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(*(getattr(self, part.name).to(device) for part in fields(self)))
 
 
 def collate(trees: Sequence[Tree], multiple: int = 1) -> Batch:

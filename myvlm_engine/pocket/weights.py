@@ -10,7 +10,7 @@ import importlib.util
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -126,6 +126,10 @@ class Trained:
     spotter: WordSpotter
     drafter: Drafter  # after self-critical training: writes well
     second: Drafter  # without it and from other first weights: errs differently
+
+    def to(self, device: str) -> Trained:
+        """All but the LoRA, which is merged when it is of use."""
+        return replace(self, **{part: getattr(self, part).to(device) for part in ("projector", "spotter", "drafter", "second")})
 
 
 def load_trained(path: Path = SHIPPED) -> Trained:

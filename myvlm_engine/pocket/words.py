@@ -11,7 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,9 @@ class WordSpotter:
 
     def best(self, scores: torch.Tensor) -> list[list[str]]:
         return [[self.vocabulary[i] for i in row] for row in scores.topk(WORD_COUNT, 1).indices.tolist()]
+
+    def to(self, device: str) -> WordSpotter:
+        return replace(self, **{part: getattr(self, part).to(device) for part in ("weight", "bias", "mean", "std")})
 
     def tensors(self) -> dict[str, torch.Tensor]:
         return {f"words.{name}": getattr(self, name) for name in ("weight", "bias", "mean", "std")}

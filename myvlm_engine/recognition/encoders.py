@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from ..devices import embedded_device
 from ..messages import FACES
 from ..pocket.vision import HEAD_CHANNELS, VisionTower, half_is_fast, square_pixels
 from .afar import from_afar, regions_in
@@ -168,12 +169,12 @@ def load_encoder(name: str = "embedded", device: str = "cpu") -> Encoder:
     others are entry points of the group "myvlm_engine.encoders": family -> callable(name, device).
     Errors: ValueError with a sentence naming the known encoders; FacesMissing."""
     if name == "embedded":
-        return EmbeddedEncoder(load_towers(device), load_projection())
+        return EmbeddedEncoder(load_towers(embedded_device(device)), load_projection())
     family, _, file = name.partition(":")
     if family == FACES:
         from .faces import load_faces
 
-        return load_faces(device, file)
+        return load_faces(embedded_device(device), file)
     if family == "clip":
         from .clip_encoder import load_clip_encoder
 

@@ -1,4 +1,4 @@
-"""The embedded VLM behind the Vlm Protocol: EfficientNet-Lite2 -> projector -> SmolLM2-135M, all on the CPU, all offline.
+"""The embedded VLM behind the Vlm Protocol: EfficientNet-Lite2 -> projector -> SmolLM2-135M, all offline.
 
 A concept's vectors stand right after the 26 visual tokens, rescaled to their norm (the projector family's seam). Everything
 before them is constant, so its keys and values are computed once per view and training runs on the few tokens behind.
@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from ..devices import embedded_device
 from ..pocket.dataset import CAPTION_PROMPT, tidy
 from ..pocket.prompts import END, Hints, answer_opening, prefix_texts
 from ..pocket.slots import slot_text
@@ -50,6 +51,7 @@ class PocketVlm:
         self.fingerprint = fingerprint
         self.embedding_norm = float(trained.projector.embedding_norm)
         self.names = imagenet_names()
+        self.device = str(tower.device)  # of everything in it
         self.lm.set_attn_implementation(register())
         self.stop = tokenizer.convert_tokens_to_ids(END)
         self.lm.generation_config.pad_token_id = self.stop
@@ -71,15 +73,16 @@ class PocketVlm:
         return found
 
     def _embed(self, ids: Sequence[int]) -> torch.Tensor:
-        return self.lm.get_input_embeddings()(torch.tensor(list(ids), dtype=torch.long))
+        return self.lm.get_input_embeddings()(torch.tensor(list(ids), dtype=torch.long, device=self.device))
 
     def _scaled(self, concepts: torch.Tensor) -> torch.Tensor:
         """Norm matching: every vector at the visual tokens' norm."""
-        return F.normalize(concepts, dim=-1) * self.embedding_norm if self.norm_matching else concepts
+        there = concepts.to(self.device)
+        return F.normalize(there, dim=-1) * self.embedding_norm if self.norm_matching else there
 
     def starting_vectors(self, name: str, class_noun: str) -> torch.Tensor:
         """The word vectors of noun and name: what the model practised with in its slot (pocket/slots.py)."""
-        return self._embed(encode(self.tokenizer, slot_text(class_noun, name))).detach().clone()
+        return self._embed(encode(self.tokenizer, slot_text(class_noun, name))).detach().cpu().clone()
 
     # -- learning
     def losses(self, views: Sequence[View], targets: Sequence[Target], concepts: torch.Tensor, identifier: str, attention: bool) -> Losses:
@@ -89,7 +92,7 @@ class PocketVlm:
         """Of several concepts in one batch: a tree for each view of each."""
         grown = [(a, state, _of_view(a, v)) for a in asked for v, state in _used(a)]
         trees = [self._tree(state, targets, len(a.concepts)) for a, state, targets in grown]
-        batch, states, concepts = collate(trees), [state for _, state, _ in grown], [a.concepts for a, _, _ in grown]
+        batch, states, concepts = collate(trees).to(self.tower.device), [state for _, state, _ in grown], [a.concepts for a, _, _ in grown]
         recorder = self._recorder(batch, states, [len(c) for c in concepts]) if attention and any(map(len, concepts)) else None
         logits = self._logits(batch, states, concepts, recorder)  # (M, vocabulary)
         order = [(t, a.identifier, tree) for tree, (a, _, targets) in enumerate(grown) for t in targets]
@@ -116,7 +119,7 @@ class PocketVlm:
         past, seen = _left_padded(states)
         cache = DynamicCache(ddp_cache_data=past)
         allowed = torch.cat([seen[:, None].expand(-1, batch.mask.shape[1], -1), batch.mask], 2)[:, None]
-        bias = torch.zeros(allowed.shape, dtype=embeds.dtype).masked_fill(~allowed, torch.finfo(embeds.dtype).min)
+        bias = torch.zeros(allowed.shape, dtype=embeds.dtype, device=self.device).masked_fill(~allowed, torch.finfo(embeds.dtype).min)
         extra = {"column_recorder": recorder} if recorder else {}
         hidden = self.lm.model(
             inputs_embeds=embeds, attention_mask=bias, position_ids=batch.position, cache=cache, use_cache=True, **extra
@@ -125,7 +128,7 @@ class PocketVlm:
 
     def _recorder(self, batch: Batch, states: list[PocketState], concepts: list[int]) -> ColumnRecorder:
         start = max(len(s.prefix) for s in states)
-        queries = torch.zeros(batch.ids.shape, dtype=torch.bool)
+        queries = torch.zeros_like(batch.ids, dtype=torch.bool)
         queries.view(-1)[batch.rows] = True  # the tokens that write the answer
         columns = torch.tensor([[start + i if i < count else -1 for i in range(max(concepts))] for count in concepts])
         return ColumnRecorder(columns, queries)
@@ -134,11 +137,12 @@ class PocketVlm:
         """`order`: of each answer its target, its identifier and its tree."""
         nll = F.cross_entropy(logits, batch.labels, reduction="none")
         count = torch.bincount(batch.answers, minlength=len(order)).clamp(min=1)
-        ce = torch.zeros(len(order)).index_add(0, batch.answers, nll) / count
-        in_name = torch.cat([self._name_mask(t.text, identifier) for t, identifier, _ in order])
-        name_count = torch.zeros(len(order)).index_add(0, batch.answers, in_name.float())
-        name_nll = torch.zeros(len(order)).index_add(0, batch.answers, nll.detach() * in_name)
-        attention = recorder.mean()[torch.tensor([tree for _, _, tree in order])] if recorder else torch.zeros(len(order))
+        none = nll.new_zeros(len(order))
+        ce = none.index_add(0, batch.answers, nll) / count
+        in_name = torch.cat([self._name_mask(t.text, identifier) for t, identifier, _ in order]).to(nll)
+        name_count = none.index_add(0, batch.answers, in_name)
+        name_nll = none.index_add(0, batch.answers, nll.detach() * in_name)
+        attention = recorder.mean()[torch.tensor([tree for _, _, tree in order])] if recorder else none
         return Losses(ce, attention, (-name_nll / name_count.clamp(min=1)).exp())
 
     def _name_mask(self, text: str, identifier: str) -> torch.Tensor:
@@ -176,7 +180,7 @@ class PocketVlm:
         embeds = torch.cat([*parts, self._embed(ids)])[None]
         out = self.lm.generate(
             inputs_embeds=embeds,
-            attention_mask=torch.ones(embeds.shape[:2], dtype=torch.long),
+            attention_mask=torch.ones(embeds.shape[:2], dtype=torch.long, device=self.device),
             do_sample=False,
             num_beams=max(decoding.beams, decoding.candidates),
             num_return_sequences=decoding.candidates,
@@ -208,7 +212,8 @@ def _left_padded(states: list[PocketState]) -> tuple[list[tuple[torch.Tensor, to
     longest = max(len(s.prefix) for s in states)
     pad = lambda x: F.pad(x, (0, 0, longest - x.shape[2], 0))
     keys, values = (torch.stack([pad(getattr(s, part)) for s in states], 1) for part in ("keys", "values"))  # (L, B, Hkv, T, d)
-    seen = torch.stack([torch.arange(longest) >= longest - len(s.prefix) for s in states])
+    before = torch.arange(longest, device=keys.device)
+    seen = torch.stack([before >= longest - len(s.prefix) for s in states])
     return list(zip(keys, values, strict=True)), seen
 
 
@@ -219,6 +224,7 @@ def _tidy(text: str) -> str:
 
 def load_pocket(device: str = "cpu") -> PocketVlm:
     """The shipped weights. Errors: PocketMissing (a sentence that says how to install the language model)."""
-    tower = VisionTower(device)
+    place = embedded_device(device)
+    tower = VisionTower(place)
     lm, tokenizer, hashes = load_merged_lm(SHIPPED)
-    return PocketVlm(tower, load_trained(SHIPPED), lm, tokenizer, f"pocket-{hashes}-{file_hash(tower.weights_path)}")
+    return PocketVlm(tower, load_trained(SHIPPED).to(place), lm.to(place), tokenizer, f"pocket-{hashes}-{file_hash(tower.weights_path)}")

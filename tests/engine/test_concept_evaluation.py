@@ -124,6 +124,14 @@ def test_methods_that_learn_alike_share_what_was_learned_and_others_don_t(folder
     assert [r.method for r in rows] == list(plan.methods) and rows[1].figures["name_recall_recognised"].half_width is not None
 
 
+@pytest.mark.slow
+def test_seeds_one_by_one_are_those_of_one_run(folder, engine):
+    run = lambda **seeds: concept_figures(engine, folder, matched_by(looking), Plan(("no-embedding",), composites=(2,), **seeds))
+    (whole, _, _), (second, _, rows) = run(seeds=2), run(first_seed=1)
+    assert list(rows[0].per_seed) == [1] and second["per_seed"][0]["captions"] == whole["per_seed"][1]["captions"]
+    assert whole["comparison"][0]["per_seed"][1] == second["comparison"][0]["per_seed"][1]
+
+
 def test_a_method_nobody_knows_is_told(tmp_path):
     with pytest.raises(CantMeasure, match=r"There is no method 'magic'\. Known: myvlm, no-guidance"):
         eval_concepts(tmp_path, plan_of("magic"), looking=looking)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,11 +12,11 @@ from engine_fakes import Teacher, fake_engine, picture
 from PIL import Image
 
 from myvlm_engine.caption_scores import Called
-from myvlm_engine.comparison import COMPARED, Interval, interval, row
+from myvlm_engine.comparison import COMPARED, Interval, as_json, interval, row
 from myvlm_engine.composites import Found, composite_scores, grouped, put_together
 from myvlm_engine.concept_trial import Enrolled, Learned, Photo, handed_in, learn
 from myvlm_engine.engine import Engine
-from myvlm_engine.evaluation import numbers, plan_of
+from myvlm_engine.evaluation import eval_compare, numbers, plan_of
 from myvlm_engine.messages import NamedConcept
 from myvlm_engine.methods import METHODS, engine_for, method_named
 from myvlm_engine.photo_sets import CantMeasure, Split, Subject
@@ -169,7 +170,37 @@ def test_intervals_are_student_s():
 
 def test_a_row_holds_what_is_compared():
     figures = {name: 0.5 for name in (*COMPARED, "more")}
-    assert set(row("myvlm", 4, [figures] * 2).figures) == set(COMPARED)
+    assert set(row("myvlm", 4, {0: figures, 1: figures}).figures) == set(COMPARED)
+
+
+def written(folder, name, per_seed, method="myvlm"):
+    file = folder / name
+    figures = {seed: dict.fromkeys(COMPARED, value) for seed, value in per_seed.items()}
+    file.write_text(json.dumps({"comparison": as_json([row(method, None, figures)])}))
+    return file
+
+
+def test_seeds_of_several_runs_become_one_table(tmp_path):
+    runs = {"b.json": ({2: 1.0}, "myvlm"), "a.json": ({0: 0.8, 1: 0.9}, "myvlm"), "c.json": ({0: 0.5}, "no-head")}
+    files = [written(tmp_path, name, *run) for name, run in runs.items()]
+    found = eval_compare(files, tmp_path / "all.json")["comparison"]
+    assert [one["method"] for one in found] == ["myvlm", "no-head"] and list(found[0]["per_seed"]) == [0, 1, 2]
+    assert found[0]["name_f1"]["mean"] == pytest.approx(0.9) and found[0]["name_f1"]["ci95"] == pytest.approx(4.303 * 0.1 / 3**0.5)
+    assert eval_compare([tmp_path / "all.json"])["comparison"] == found  # a table of tables
+
+
+def test_a_seed_that_two_runs_have_is_told(tmp_path):
+    files = [written(tmp_path, "a.json", {0: 0.8, 1: 0.9}), written(tmp_path, "b.json", {1: 1.0})]
+    with pytest.raises(CantMeasure, match=r"b\.json has seed 1 of myvlm, which another of the files has too\. Leave one of them out"):
+        eval_compare(files)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "not json", None, '{"comparison": [{"method": "myvlm", "shots": null}]}'])
+def test_a_file_without_a_comparison_is_told(tmp_path, text):
+    if text is not None:
+        (tmp_path / "a.json").write_text(text)
+    with pytest.raises(CantMeasure, match=r"a\.json holds no comparison \(\w+\)\. Give files that `myvlm eval concepts"):
+        eval_compare([tmp_path / "a.json"])
 
 
 # -- clip-text
