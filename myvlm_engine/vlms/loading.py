@@ -16,6 +16,7 @@ from ..errors import OutOfMemory, as_engine_error
 from .base import Target, Vlm
 from .catalog import FAMILIES, MODELS, Wanted, family_of, folder_of
 from .folder import check_folder, published_dtype, weights_hash
+from .patches import flatten_patches
 
 
 class CantLoad(ValueError):
@@ -94,6 +95,8 @@ def from_folder(wanted: Wanted, folder: Path, device: str, options: dict[str, An
     model, info = loaded
     if missing := sorted(info["missing_keys"]):
         raise CantLoad(f"{folder} lacks {len(missing)} of the model's tensors ({missing[0]} …). {what_to_do(wanted)}")
+    if device.startswith("cuda"):  # elsewhere every bit stays what the model's own class gives
+        flatten_patches(model)
     return model, processor
 
 

@@ -26,6 +26,7 @@ from myvlm_engine.personalise.training import Together, learn_concept, options_f
 from myvlm_engine.vlms.base import Target, Vlm  # noqa: E402
 from myvlm_engine.vlms.catalog import MODELS  # noqa: E402
 from myvlm_engine.vlms.loading import _make as class_of  # noqa: E402
+from myvlm_engine.vlms.patches import flatten_patches  # noqa: E402
 
 SIZE = (1024, 768)  # px of the photos
 STEPS = 10
@@ -224,7 +225,8 @@ def made(name: str, device: str, layers: int | None) -> Vlm:
                     setattr(part, count, layers)
     with torch.device(device):
         model = cls._from_config(config, dtype=torch.bfloat16 if device != "cpu" else torch.float32)
-    return class_of(MODELS[name].family)(model.to(device), processor, MODELS[name].family, name, name)
+    flatten_patches(model.to(device))
+    return class_of(MODELS[name].family)(model, processor, MODELS[name].family, name, name)
 
 
 def photo(number: int) -> Image.Image:

@@ -25,9 +25,11 @@ TARGETS = [Target(1, "What is it?", "Rex"), Target(0, None, "Rex runs."), Target
 
 @pytest.fixture(scope="module")
 def exactly():
-    """Convolutions of float32 aren't rounded, so that both devices can be compared."""
+    """Everything in float32, convolutions not rounded, so that both devices can be compared: a CPU may see in bfloat16."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.backends.cudnn, "allow_tf32", False)
+        for module in ("vlms.pocket", "recognition.encoders"):
+            patch.setattr(f"myvlm_engine.{module}.half_is_fast", lambda device=None: False)
         yield
 
 
@@ -50,7 +52,7 @@ def test_losses_maps_and_gradients_are_those_of_the_cpu(both, photos):
         gradient = torch.autograd.grad(lost.cross_entropy.mean() + lost.attention.mean(), e)[0]
         found.append([lost.cross_entropy.detach().cpu(), lost.attention.detach().cpu(), lost.name_probability.cpu(), gradient])
     for cpu, gpu in zip(*found, strict=True):
-        torch.testing.assert_close(gpu, cpu, atol=5e-3, rtol=5e-2)
+        assert (gpu - cpu).norm() <= 0.02 * cpu.norm()
 
 
 def test_captions_and_answers_are_those_of_the_cpu(both, photos):
@@ -75,7 +77,7 @@ def test_the_encoder_sees_what_it_sees_on_a_cpu(exactly):
             one, other = getattr(cpu, look)(image), getattr(gpu, look)(image)
             assert one.boxes == other.boxes
             cosines = (one.vectors.astype(np.float32) * other.vectors.astype(np.float32)).sum(1)
-            assert cosines.min() > 0.995  # the CPU's may be bfloat16
+            assert cosines.min() > 0.999
         places = [(0.1, 0.1, 0.4, 0.5)]
         assert gpu.see_closer(image, places).vectors.shape == cpu.see_closer(image, places).vectors.shape
         assert gpu.noun_hint(image) == cpu.noun_hint(image)

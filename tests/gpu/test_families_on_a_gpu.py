@@ -39,11 +39,16 @@ def on_cpu(folder):
 
 @pytest.fixture(scope="module")
 def exact(folder):
-    """On the GPU in float32, products not rounded."""
+    """On the GPU in float32."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loading, "dtype_for", lambda device, published: torch.float32)
-        patch.setattr(torch.backends.cudnn, "allow_tf32", False)
-        yield load_vlm(folder, GPU)
+        return load_vlm(folder, GPU)
+
+
+@pytest.fixture(autouse=True)
+def not_rounded(monkeypatch):
+    """Convolutions of float32 too, so that both devices can be compared."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
 @pytest.fixture(scope="module")
