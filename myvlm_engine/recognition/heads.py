@@ -24,8 +24,9 @@ RARE_SAMPLE, RARE_NEIGHBOURS = 5000, 20  # bank regions a region is compared wit
 ROUNDS = 2  # of choosing regions again by the vector they gave
 HARD_REGIONS = 1000  # bank regions nearest to the subject: what it has to be told from
 PHOTO_REGIONS = 30  # of each other photo that it has to be told from
-# Of the weight of all negatives, where there are any: photos of other concepts, the taught photos' own surroundings, corrections.
-RIVAL_SHARE, SURROUNDINGS_SHARE, CORRECTION_SHARE = 0.5, 0.2, 0.3
+# Of the weight of all negatives, where there are any: photos of other concepts, the taught photos' own surroundings.
+RIVAL_SHARE, SURROUNDINGS_SHARE = 0.5, 0.2
+CORRECTION_SHARE, MOST_CORRECTION_SHARE = 0.03, 0.3  # of each corrected photo, and of all of them: one look-alike isn't half the world
 MARGIN, OUTSIDE = 1.0, 0.2  # surroundings: at most OUTSIDE of a region lies in the subject's box made larger by MARGIN sizes on each side
 RIDGE = 1.0  # times the mean variance, added to the negatives' covariance
 ASPECTS = 16  # directions of one subject, beside their mean: at most so many groups of like photos
@@ -97,6 +98,7 @@ class Photos:
     """What a head learns from, photo by photo: (n, d) region vectors each."""
 
     taught: list[np.ndarray]
+    confirmed: int  # how many of the taught ones, the last, are corrected photos
     special: list[np.ndarray]  # (n,) of each taught photo: how likely a region is the subject
     afar: list[np.ndarray]  # the first of the taught ones, as they look from afar
     special_afar: list[np.ndarray]
@@ -140,22 +142,27 @@ def fit_views(
     """Learns one head from 1 to 10 photos and those that were `confirmed`, the last of the positives. `negatives`: photos of the scope's
     other concepts that look alike. `corrections`: photos that were wrongly named. `kind`: a key of FLOOR_DEVIATIONS. `afar`: the first
     positives once more, in this order, as they look from afar."""
-    photos = gathered(positives, negatives, corrections, bank, afar)
+    photos = gathered(positives, negatives, corrections, bank, afar, confirmed)
     groups = discriminants(photos)
     whole, *left_out = standardised(groups, bank)
     expected = scores_when_left_out(photos.taught, whole, left_out)
-    whole = standardised([agreeing(groups[0], photos, expected, left_out, confirmed)], bank)[0]
+    whole = standardised([agreeing(groups[0], photos, expected, left_out)], bank)[0]
     floor = FLOOR_DEVIATIONS[kind]
     yes_at = max(floor, SURE_SHARE * float(np.mean(list(expected.values()))))
     head = LinearHead(whole.vectors, whole.biases, STEEPNESS / yes_at, -STEEPNESS, floor if floor < yes_at else None)
     head = corrected(head, corrections)
     places = [int((p @ whole.vectors[0] + s).argmax()) for p, s in zip(photos.taught, photos.special, strict=True)]
-    head = remembering(head, photos, places, confirmed)
+    head = remembering(head, photos, places)
     return Fit(head, [view.boxes[place] for view, place in zip(positives, places, strict=True)])
 
 
 def gathered(
-    positives: Sequence[Views], negatives: Sequence[Views], corrections: Sequence[Views], bank: Bank, afar: Sequence[Views]
+    positives: Sequence[Views],
+    negatives: Sequence[Views],
+    corrections: Sequence[Views],
+    bank: Bank,
+    afar: Sequence[Views],
+    confirmed: int,
 ) -> Photos:
     """What is taught, and everything it has to be told from."""
     taught, small, common = [p.vectors for p in positives], [a.vectors for a in afar], bank.sample(RARE_SAMPLE)
@@ -164,7 +171,7 @@ def gathered(
     vector = prototype(taught, special)
     around = [surroundings(view, int((view.vectors @ vector + s).argmax())) for view, s in zip(positives, special, strict=True)]
     others, said = [v.vectors for v in negatives], [v.vectors for v in corrections]
-    return Photos(taught, special, small, special_afar, others, [a for a in around if len(a)], said, bank)
+    return Photos(taught, confirmed, special, small, special_afar, others, [a for a in around if len(a)], said, bank)
 
 
 # -- which regions are the subject
@@ -218,19 +225,28 @@ def prototype(photos: Sequence[np.ndarray], special: Sequence[np.ndarray]) -> np
 
 def discriminants(photos: Photos) -> list[np.ndarray]:
     """Each (k, d), unit rows: linear discriminants of the subject's aspects against what looks most like them, first of all taught photos,
-    then of all but one. Whitening by the near ones alone, not by everyday photos, is what tells one dog from another."""
-    vector = prototype(photos.taught, photos.special)
+    then of all but one. Whitening by the near ones alone, not by everyday photos, is what tells one dog from another. Confirmed photos are
+    those that the head missed, the unusual ones: they give aspects and have no part in what is usual."""
+    count, small, usual = len(photos.taught), len(photos.afar), max(1, len(photos.taught) - photos.confirmed)
+    vector = prototype(photos.taught[:usual], photos.special[:usual])
     for _ in range(ROUNDS):
         means = subject_means(photos.taught, [p @ vector for p in photos.taught])
         negatives = hard_negatives(vector[None], photos)
-        vector = lda(means.mean(0)[None], *negatives)[0]
+        vector = lda(means[:usual].mean(0)[None], *negatives)[0]
     if photos.afar:
         likely = [a @ vector + s for a, s in zip(photos.afar, photos.special_afar, strict=True)]
         means = np.vstack([means, subject_means(photos.afar, likely)])
-    negatives = hard_negatives(lda(aspects(means), *negatives), photos)
-    count, small = len(photos.taught), len(photos.afar)
-    without = lambda index: np.delete(means, [index, count + index] if index < small else [index], 0)
-    wanted = [aspects(means), *(aspects(without(index)) for index in left_out_photos(count))]
+    unusual = np.isin(np.arange(len(means)), np.arange(usual, count))
+
+    def aspects_without(*left_out: int) -> np.ndarray:
+        kept = ~np.isin(np.arange(len(means)), left_out)
+        middle = means[kept & ~unusual] if (kept & ~unusual).any() else means[kept]
+        return aspects(means[kept], middle.mean(0))
+
+    whole = aspects_without()
+    negatives = hard_negatives(lda(whole, *negatives), photos)
+    without = lambda index: aspects_without(*([index, count + index] if index < small else [index]))
+    wanted = [whole, *(without(index) for index in left_out_photos(count))]
     found = lda(np.vstack(wanted), *negatives)
     return np.split(found, np.cumsum([len(rows) for rows in wanted])[:-1])
 
@@ -240,10 +256,9 @@ def left_out_photos(count: int) -> list[int]:
     return [] if count < 2 else sorted({round(i) for i in np.linspace(0, count - 1, min(count, LEFT_OUT))})
 
 
-def aspects(means: np.ndarray) -> np.ndarray:
-    """(n, d) photos' means -> (1 + at most ASPECTS, d): the mean of all, then each group of like photos drawn towards it. A dog's head and
-    the whole dog, its left and its right side: one direction between them would find neither well."""
-    middle = means.mean(0)
+def aspects(means: np.ndarray, middle: np.ndarray) -> np.ndarray:
+    """(n, d) photos' means and (d,) their middle -> (1 + at most ASPECTS, d): the middle, then each group of like photos drawn towards it.
+    A dog's head and the whole dog, its left and its right side: one direction between them would find neither well."""
     return middle[None] if len(means) == 1 else np.vstack([middle, (1 - OWN_SHARE) * middle + OWN_SHARE * grouped(means, ASPECTS)])
 
 
@@ -267,7 +282,7 @@ def hard_negatives(vectors: np.ndarray, photos: Photos) -> tuple[np.ndarray, np.
     for others, share in (
         (photos.rivals, RIVAL_SHARE),
         (photos.surroundings, SURROUNDINGS_SHARE),
-        (photos.corrections, CORRECTION_SHARE),
+        (photos.corrections, min(CORRECTION_SHARE * len(photos.corrections), MOST_CORRECTION_SHARE)),
     ):
         if others:
             parts.append(np.vstack([other[top(highest(other), PHOTO_REGIONS)] for other in others]))
@@ -329,25 +344,23 @@ def scores_when_left_out(taught: Sequence[np.ndarray], whole: Scorer, left_out: 
     return {index: scorer.score(taught[index]) for index, scorer in left}
 
 
-def agreeing(
-    vectors: np.ndarray, photos: Photos, expected: dict[int, float], left_out: Sequence[Scorer], confirmed: int
-) -> np.ndarray:
+def agreeing(vectors: np.ndarray, photos: Photos, expected: dict[int, float], left_out: Sequence[Scorer]) -> np.ndarray:
     """The (k, d) vectors without the aspects of taught photos that have nothing in common with the others: what was found in those is the
-    room, and the head would call the empty room by the subject's name. A photo that somebody has `confirmed` (the last ones) counts all
-    the same. Where photos were grouped none is left out."""
+    room, and the head would call the empty room by the subject's name. A photo that somebody has confirmed counts all the same. Where
+    photos were grouped none is left out."""
     count, small = len(photos.taught), len(photos.afar)
     if len(vectors) != 1 + count + small:
         return vectors
-    alike = [index for index in range(count) if index >= count - confirmed or expected.get(index, AGREEING) >= AGREEING]
+    alike = [index for index in range(count) if index >= count - photos.confirmed or expected.get(index, AGREEING) >= AGREEING]
     scorers = dict(zip(left_out_photos(count), left_out, strict=True))
     far = [i for i in range(small) if i in alike and (i not in scorers or scorers[i].score(photos.afar[i]) >= AGREEING)]
     return vectors[[0, *(1 + index for index in alike), *(1 + count + index for index in far)]]
 
 
-def remembering(head: LinearHead, photos: Photos, places: Sequence[int], confirmed: int) -> LinearHead:
-    """The same head with a direction more for each confirmed photo (the last ones) that it would still miss: that of the region where the
-    subject is (`places`, of every taught photo). Not where that direction would name a corrected photo again."""
-    for index in range(len(photos.taught) - confirmed, len(photos.taught)):
+def remembering(head: LinearHead, photos: Photos, places: Sequence[int]) -> LinearHead:
+    """The same head with a direction more for each confirmed photo that it would still miss: that of the region where the subject is
+    (`places`, of every taught photo). Not where that direction would name a corrected photo again."""
+    for index in range(len(photos.taught) - photos.confirmed, len(photos.taught)):
         regions = photos.taught[index]
         if head.logit(regions) >= CONFIRMED_LOGIT:
             continue

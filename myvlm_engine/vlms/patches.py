@@ -1,4 +1,4 @@
-"""Patches that don't overlap as one product, where a model has them as a three-dimensional convolution: Qwen-VL's first layer.
+"""Qwen-VL's first layer as one product: its patches don't overlap, so they need no three-dimensional convolution.
 
 In bfloat16 such a convolution takes seconds a photo on some cards and releases of PyTorch (huggingface/transformers#45750,
 pytorch/pytorch#174051); a product of the same numbers takes none. Transformers' own way of doing this (`fusion_config`, 5.24) loses the

@@ -250,6 +250,34 @@ def test_a_photo_that_was_corrected_is_not_named_again(world):
     assert not fires(fit_views(photos, [], [lookalike], world.bank), lookalike)
 
 
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+
+
+def test_what_is_unusual_and_confirmed_does_not_change_what_is_usual(world):
+    subject = world.subject()
+    taught, unlike = [world.photo(subject, at=4) for _ in range(4)], [world.photo() for _ in range(4)]
+    plain, confirmed = (fit_views([*taught, *more], [], [], world.bank, len(more)) for more in ([], unlike))
+    assert cosine(plain.head.vectors[0], confirmed.head.vectors[0]) > 0.97
+    assert len(confirmed.head.vectors) >= len(plain.head.vectors) + 4 and all(fires(confirmed, photo) for photo in unlike)
+
+
+def test_where_everything_was_confirmed_there_is_a_head(world):
+    subject = world.subject()
+    fit = fit_views([world.photo(subject) for _ in range(3)], [], [], world.bank, confirmed=3)
+    assert fires(fit, world.photo(subject))
+
+
+def test_one_photo_that_was_denied_weighs_less_than_many(world):
+    """One look-alike says little of the subject: its head changes as much as that one asks for, no more."""
+    subject = world.subject()
+    taught = [world.photo(subject) for _ in range(4)]
+    twin = unit(subject + 0.6 * unit(world.random.standard_normal(WIDTH)))
+    wrong = [world.photo(twin, noise=0.2) for _ in range(20)]
+    plain, one, many = (fit_views(taught, [], wrong[:count], world.bank).head.vectors[0] for count in (0, 1, 20))
+    assert cosine(plain, one) > 0.98 > cosine(plain, many)
+
+
 def test_what_is_around_the_subject_in_every_taught_photo_is_not_the_subject(world):
     """All photos are taken in one room, which fills most of each."""
     subject, room = world.subject(), world.subject()
