@@ -172,7 +172,8 @@ def corrected(ground: Ground, seen: Sequence[Seen], enrolment: Enrolment, count:
     asked, rest = [seen[i] for i in order[::2]], [seen[i].photo for i in order[1::2]]
     answers = worst(asked, count)
     more = [Answer(s.photo, s.photo.subject, True) for s in asked if s.photo.subject is not None][:count]
-    before, after, taught = enrolment.heads, refitted(ground, enrolment, answers), refitted(ground, enrolment, more)
+    before, after = enrolment.heads, refitted(ground, enrolment, answers)
+    taught = refitted(ground, enrolment, more, confirmed=False)
     return {
         "same_photos": {
             "right_before": ground.right(before, answers),
@@ -192,13 +193,14 @@ def worst(asked: Sequence[Seen], count: int) -> list[Answer]:
     return [answer for _, answer in sorted(fair, key=lambda pair: -pair[0])[:count]]
 
 
-def refitted(ground: Ground, enrolment: Enrolment, answers: Sequence[Answer]) -> dict[str, Head]:
-    """All heads, those that something was said of fitted again."""
+def refitted(ground: Ground, enrolment: Enrolment, answers: Sequence[Answer], confirmed: bool = True) -> dict[str, Head]:
+    """All heads, those that something was said of fitted again. Not `confirmed`: photos of theirs are taught ones."""
     requests: dict[str, FitRequest] = {}
     for answer in answers:
         request, sights = requests.get(answer.name, enrolment.requests[answer.name]), ground.sights.all_of(answer.photo.path)
         if answer.present:
-            more: dict[str, Any] = {"positives": [*request.positives, *sights], "confirmed": request.confirmed + len(sights)}
+            said = request.confirmed + len(sights) * confirmed
+            more: dict[str, Any] = {"positives": [*request.positives, *sights], "confirmed": said}
         else:
             more = {"corrections": [*request.corrections, *sights]}
         requests[answer.name] = request.model_copy(update=more)
