@@ -226,7 +226,7 @@ def prototype(photos: Sequence[np.ndarray], special: Sequence[np.ndarray]) -> np
 def discriminants(photos: Photos) -> list[np.ndarray]:
     """Each (k, d), unit rows: linear discriminants of the subject's aspects against what looks most like them, first of all taught photos,
     then of all but one. Whitening by the near ones alone, not by everyday photos, is what tells one dog from another. Confirmed photos are
-    those that the head missed, the unusual ones: they give aspects and have no part in what is usual."""
+    mostly those that the head missed, the unusual ones: they give aspects and have no part in what is usual."""
     count, small, usual = len(photos.taught), len(photos.afar), max(1, len(photos.taught) - photos.confirmed)
     vector = prototype(photos.taught[:usual], photos.special[:usual])
     for _ in range(ROUNDS):

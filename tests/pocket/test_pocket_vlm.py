@@ -128,3 +128,10 @@ def test_the_same_photo_is_described_the_same_after_a_concept_was_used(vlm, view
     before = generate(vlm, views[0])
     generate(vlm, views[0], concepts=torch.randn(1, vlm.width))
     assert generate(vlm, views[0]) == before
+
+
+def test_on_an_apple_gpu_it_stays_on_the_cpu():
+    from myvlm_engine.vlms.base import load_vlm
+
+    asked = load_vlm("pocket", "mps")
+    assert asked.device == "cpu" and next(asked.lm.parameters()).device.type == "cpu"
