@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+if not torch.cuda.is_available():
+    pytest.skip("no CUDA GPU here: what only a GPU can show is not tested", allow_module_level=True)
 
 from PIL import Image  # noqa: E402
 from support.pictures import scene_photo, thing, toy_photo  # noqa: E402
@@ -16,10 +18,7 @@ from myvlm_engine.personalise.training import learn_concept  # noqa: E402
 from myvlm_engine.recognition.encoders import load_encoder  # noqa: E402
 from myvlm_engine.vlms.base import Target, generate, load_vlm  # noqa: E402
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here: what only a GPU can show is not tested"),
-]
+pytestmark = pytest.mark.slow
 TARGETS = [Target(1, "What is it?", "Rex"), Target(0, None, "Rex runs."), Target(1, None, "Rex sits on a sofa.")]
 
 

@@ -3,6 +3,8 @@
 import pytest
 
 torch = pytest.importorskip("torch")
+if not torch.cuda.is_available():
+    pytest.skip("no CUDA GPU here: what only a GPU can show is not tested", allow_module_level=True)
 pytest.importorskip("transformers")
 
 from vlms.conftest import picture  # noqa: E402
@@ -16,10 +18,7 @@ from myvlm_engine.vlms import loading  # noqa: E402
 from myvlm_engine.vlms.base import Target, load_vlm  # noqa: E402
 from myvlm_engine.vlms.batches import Row  # noqa: E402
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here: what only a GPU can show is not tested"),
-]
+pytestmark = pytest.mark.slow
 GPU = "cuda"
 TARGETS = [Target(1, "Who?", "Rex"), Target(0, None, "Rex runs."), Target(1, None, "Here Rex sits on it.")]
 QUICK = {"steps": 3, "check_every": 3, "early_stop": False, "augmented_per_photo": 1}
