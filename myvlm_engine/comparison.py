@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -53,11 +54,15 @@ def interval(values: Sequence[float]) -> Interval:
 
 
 def show_comparison(rows: Sequence[Row], console: Console | None = None) -> None:
-    table = Table(title="comparison (mean over seeds ± 95 % confidence interval)", title_justify="left")
-    for column in ("method", "shots", *COMPARED):
-        table.add_column(column)
+    """Fits into a terminal of 80 columns: headings stand word under word."""
+    table = Table(title="comparison (mean over seeds ± 95 % confidence interval)", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    several = any(one.shots for one in rows)
+    table.add_column("method", no_wrap=True)
+    for column in (*(["shots"] if several else []), *COMPARED):
+        table.add_column(column.replace("_", " "), overflow="fold")
     for one in rows:
-        table.add_row(one.method, str(one.shots or "4 or 3"), *(str(one.figures[name]) for name in COMPARED))
+        shots = [str(one.shots or "4 or 3")] if several else []
+        table.add_row(one.method, *shots, *(str(one.figures[name]) for name in COMPARED))
     (console or Console()).print(table)
 
 

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import pytest
 from engine_fakes import Teacher, fake_engine, picture
 from PIL import Image
+from rich.console import Console
 
 from myvlm_engine.caption_scores import Called
-from myvlm_engine.comparison import COMPARED, Interval, as_json, interval, row
+from myvlm_engine.comparison import COMPARED, Interval, as_json, interval, row, show_comparison
 from myvlm_engine.composites import Found, composite_scores, grouped, put_together
 from myvlm_engine.concept_trial import Enrolled, Learned, Photo, handed_in, learn
 from myvlm_engine.engine import Engine
@@ -187,6 +188,20 @@ def test_seeds_of_several_runs_become_one_table(tmp_path):
     assert [one["method"] for one in found] == ["myvlm", "no-head"] and list(found[0]["per_seed"]) == [0, 1, 2]
     assert found[0]["name_f1"]["mean"] == pytest.approx(0.9) and found[0]["name_f1"]["ci95"] == pytest.approx(4.303 * 0.1 / 3**0.5)
     assert eval_compare([tmp_path / "all.json"])["comparison"] == found  # a table of tables
+
+
+def test_a_narrow_terminal_shows_whose_row_it_is_and_every_figure_whole(capsys):
+    rows = [row("name-substitution", None, {0: dict.fromkeys(COMPARED, 0.123), 1: dict.fromkeys(COMPARED, 0.456)})]
+    show_comparison(rows, Console(width=80))
+    told = capsys.readouterr().out
+    assert "name-substitution" in told and "…" not in told and "recognised" in told
+    assert "shots" not in told  # as many as each subject has
+
+
+def test_numbers_of_shots_stand_in_the_table_where_there_are_several(capsys):
+    show_comparison([row("myvlm", shots, {0: dict.fromkeys(COMPARED, 0.5)}) for shots in (1, 4)], Console(width=80))
+    told = capsys.readouterr().out
+    assert "shots" in told and [line.split()[:2] for line in told.splitlines() if "myvlm" in line] == [["myvlm", "1"], ["myvlm", "4"]]
 
 
 def test_a_seed_that_two_runs_have_is_told(tmp_path):
