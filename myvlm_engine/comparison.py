@@ -55,7 +55,8 @@ def interval(values: Sequence[float]) -> Interval:
 
 def show_comparison(rows: Sequence[Row], console: Console | None = None) -> None:
     """Fits into a terminal of 80 columns: headings stand word under word."""
-    table = Table(title="comparison (mean over seeds ± 95 % confidence interval)", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    title = "comparison (mean over seeds ± 95 % confidence interval)"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     several = any(one.shots for one in rows)
     table.add_column("method", no_wrap=True)
     for column in (*(["shots"] if several else []), *COMPARED):
