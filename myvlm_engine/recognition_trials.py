@@ -25,6 +25,7 @@ from .recognition.encoders import Encoder
 from .recognition.fitting import fit_head
 from .recognition.heads import standardised
 from .recognition.negatives import Bank, load_bank, read_photo
+from .recognition.windows import Box
 from .recognition_eval import Enrolment, Evaluated, MakeLook, Seen, Sights, all_photos, figures_of, looked_at, run_seed
 
 BINS = ((0.1, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 1.0))  # of scores; the last one includes 1
@@ -159,6 +160,17 @@ class Ground:
         """What the encoder sees of it, and how it looks closer."""
         return self.sights.all_of(path), partial(self.sights.closer, path)
 
+    def kept_of(self, path: Path, heads: Mapping[str, Head]) -> list[Sight]:
+        """What the bot keeps of a photo that somebody corrects: all that was seen of it when it was answered, places seen closer too."""
+        (seen, closer), more = self.photo_of(path), []
+
+        def noted(places: Sequence[Box]) -> list[Sight]:
+            more.extend(found := closer(places))
+            return found
+
+        self.make_look(heads)(seen, noted)
+        return [both(sight, other) if (other := of_encoder(sight.encoder, more)) else sight for sight in seen]
+
     def copy_of(self, path: Path) -> tuple[list[Sight], Closer]:
         """The same of the photo mirrored and darker."""
         copy = ImageEnhance.Brightness(ImageOps.mirror(read_photo(path))).enhance(DARKER)
@@ -194,10 +206,11 @@ def worst(asked: Sequence[Seen], count: int) -> list[Answer]:
 
 
 def refitted(ground: Ground, enrolment: Enrolment, answers: Sequence[Answer], confirmed: bool = True) -> dict[str, Head]:
-    """All heads, those that something was said of fitted again. Not `confirmed`: photos of theirs are taught ones."""
+    """All heads, those that something was said of fitted again. Not `confirmed`: photos of theirs are taught ones, seen once."""
     requests: dict[str, FitRequest] = {}
     for answer in answers:
-        request, sights = requests.get(answer.name, enrolment.requests[answer.name]), ground.sights.all_of(answer.photo.path)
+        request, path = requests.get(answer.name, enrolment.requests[answer.name]), answer.photo.path
+        sights = ground.kept_of(path, enrolment.heads) if confirmed else ground.sights.all_of(path)
         if answer.present:
             said = request.confirmed + len(sights) * confirmed
             more: dict[str, Any] = {"positives": [*request.positives, *sights], "confirmed": said}
@@ -205,6 +218,16 @@ def refitted(ground: Ground, enrolment: Enrolment, answers: Sequence[Answer], co
             more = {"corrections": [*request.corrections, *sights]}
         requests[answer.name] = request.model_copy(update=more)
     return {**enrolment.heads, **{name: fit_head(ground.encoder, request)[0] for name, request in requests.items()}}
+
+
+def of_encoder(encoder: str, sights: Sequence[Sight]) -> Sight | None:
+    return next((sight for sight in sights if sight.encoder == encoder), None)
+
+
+def both(one: Sight, other: Sight) -> Sight:
+    """Two sights of one photo by one encoder as one."""
+    vectors = pack(np.vstack([one.array(), other.array()]))
+    return Sight(encoder=one.encoder, width=one.width, vectors=vectors, boxes=[*one.boxes, *other.boxes])
 
 
 def agrees(answer: Answer, matches: Sequence[Match]) -> bool:

@@ -17,7 +17,7 @@ from myvlm_engine.messages import Head, Sight, pack
 from myvlm_engine.recognition.encoders import Seen as Seeing
 from myvlm_engine.recognition.negatives import Bank
 from myvlm_engine.recognition_eval import Evaluated, Seen, SightCache
-from myvlm_engine.recognition_trials import distractors, reliability, worst
+from myvlm_engine.recognition_trials import Ground, distractors, reliability, worst
 
 EVERYBODY = frozenset({"flag", "disc"})
 
@@ -65,6 +65,27 @@ def test_each_closer_look_is_taken_once_and_none_by_encoders_that_can_t(tmp_path
         assert [cache.closer(photo, places).boxes for places in (here, there, here)] == [here, there, here]
     assert looked == [here, there]
     assert SightCache(far, tmp_path / "cache").closer(photo, here) is None
+
+
+def a_sight(encoder: str, count: int, first: float) -> Sight:
+    return Sight(encoder=encoder, width=2, vectors=pack(np.full((count, 2), first)), boxes=[(0, 0, first, 1)] * count)
+
+
+@pytest.mark.parametrize("looks_closer", [True, False])
+def test_of_a_corrected_photo_the_closer_look_is_kept_too_where_one_was_taken(looks_closer):
+    first = [a_sight("eye", 3, 0.5), a_sight("other", 2, 0.25)]
+    sights = SimpleNamespace(all_of=lambda path: first, closer=lambda path, places: [a_sight("eye", len(places), 1.0)])
+
+    def make_look(heads):
+        return lambda sights, closer: closer([(0, 0, 0.5, 0.5)] * 2) if looks_closer else None
+
+    eye, other = Ground(["flag"], sights, make_look, SimpleNamespace()).kept_of(Path("p.jpg"), {})
+    assert other == first[1]
+    if not looks_closer:
+        assert eye == first[0]
+        return
+    assert eye.array()[:, 0].tolist() == [0.5, 0.5, 0.5, 1.0, 1.0]
+    assert eye.boxes == [*first[0].boxes, *[(0, 0, 1.0, 1)] * 2]
 
 
 @pytest.fixture
