@@ -63,7 +63,7 @@ def show_comparison(rows: Sequence[Row], console: Console | None = None) -> None
         table.add_column(column.replace("_", " "), overflow="fold")
     for one in rows:
         shots = [str(one.shots or "4 or 3")] if several else []
-        table.add_row(one.method, *shots, *(str(one.figures[name]) for name in COMPARED))
+        table.add_row(one.method, *shots, *map(str, one.figures.values()))
     (console or Console()).print(table)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import ImageEnhance, ImageOps
 
-from .concept_trial import FIRES_AT, Closer, Match
+from .concept_trial import FIRES_AT, Closer, Look, Match
 from .engine import sight_of, sights_closer
 from .messages import FitRequest, Head, Sight, pack
 from .photo_sets import CantMeasure, PhotoSet, read_photo_set
@@ -160,15 +160,15 @@ class Ground:
         """What the encoder sees of it, and how it looks closer."""
         return self.sights.all_of(path), partial(self.sights.closer, path)
 
-    def kept_of(self, path: Path, heads: Mapping[str, Head]) -> list[Sight]:
-        """What the bot keeps of a photo that somebody corrects: all that was seen of it when it was answered, places seen closer too."""
+    def kept_of(self, path: Path, look: Look) -> list[Sight]:
+        """What the bot keeps of a photo that somebody corrects: all that was seen of it when `look` answered it, places seen closer too."""
         (seen, closer), more = self.photo_of(path), []
 
         def noted(places: Sequence[Box]) -> list[Sight]:
             more.extend(found := closer(places))
             return found
 
-        self.make_look(heads)(seen, noted)
+        look(seen, noted)
         return [both(sight, other) if (other := of_encoder(sight.encoder, more)) else sight for sight in seen]
 
     def copy_of(self, path: Path) -> tuple[list[Sight], Closer]:
@@ -208,9 +208,10 @@ def worst(asked: Sequence[Seen], count: int) -> list[Answer]:
 def refitted(ground: Ground, enrolment: Enrolment, answers: Sequence[Answer], confirmed: bool = True) -> dict[str, Head]:
     """All heads, those that something was said of fitted again. Not `confirmed`: photos of theirs are taught ones, seen once."""
     requests: dict[str, FitRequest] = {}
+    look = ground.make_look(enrolment.heads)
     for answer in answers:
         request, path = requests.get(answer.name, enrolment.requests[answer.name]), answer.photo.path
-        sights = ground.kept_of(path, enrolment.heads) if confirmed else ground.sights.all_of(path)
+        sights = ground.kept_of(path, look) if confirmed else ground.sights.all_of(path)
         if answer.present:
             said = request.confirmed + len(sights) * confirmed
             more: dict[str, Any] = {"positives": [*request.positives, *sights], "confirmed": said}

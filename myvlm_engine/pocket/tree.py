@@ -78,7 +78,7 @@ class Batch:
     labels: torch.Tensor  # (M,)
     answers: torch.Tensor  # (M,) running number of the answer over the whole batch
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: str) -> Batch:
         return Batch(*(getattr(self, part.name).to(device) for part in fields(self)))
 
 

@@ -236,10 +236,11 @@ def discriminants(photos: Photos) -> list[np.ndarray]:
     if photos.afar:
         likely = [a @ vector + s for a, s in zip(photos.afar, photos.special_afar, strict=True)]
         means = np.vstack([means, subject_means(photos.afar, likely)])
-    unusual = np.isin(np.arange(len(means)), np.arange(usual, count))
+    rows = np.arange(len(means))
+    unusual = (usual <= rows) & (rows < count)
 
     def aspects_without(*left_out: int) -> np.ndarray:
-        kept = ~np.isin(np.arange(len(means)), left_out)
+        kept = ~np.isin(rows, left_out)
         middle = means[kept & ~unusual] if (kept & ~unusual).any() else means[kept]
         return aspects(means[kept], middle.mean(0))
 

@@ -92,7 +92,7 @@ class PocketVlm:
         """Of several concepts in one batch: a tree for each view of each."""
         grown = [(a, state, _of_view(a, v)) for a in asked for v, state in _used(a)]
         trees = [self._tree(state, targets, len(a.concepts)) for a, state, targets in grown]
-        batch, states, concepts = collate(trees).to(self.tower.device), [state for _, state, _ in grown], [a.concepts for a, _, _ in grown]
+        batch, states, concepts = collate(trees).to(self.device), [state for _, state, _ in grown], [a.concepts for a, _, _ in grown]
         recorder = self._recorder(batch, states, [len(c) for c in concepts]) if attention and any(map(len, concepts)) else None
         logits = self._logits(batch, states, concepts, recorder)  # (M, vocabulary)
         order = [(t, a.identifier, tree) for tree, (a, _, targets) in enumerate(grown) for t in targets]

@@ -227,7 +227,9 @@ def made(name: str, device: str, layers: int | None) -> Vlm:
                     setattr(part, count, layers)
     with torch.device(device):
         model = cls._from_config(config, dtype=torch.bfloat16 if device != "cpu" else torch.float32)
-    flatten_patches(model.to(device))
+    model = model.to(device)
+    if device != "cpu":
+        flatten_patches(model)
     return class_of(MODELS[name].family)(model, processor, MODELS[name].family, name, name)
 
 
@@ -320,9 +322,11 @@ def main() -> None:
     reader.add_argument("--layers", type=int, help="so many layers only: to try the script on a small machine")
     reader.add_argument("--json", type=Path)
     given = reader.parse_args()
+    if unknown := sorted(set(given.names) - set(SIZES)):
+        reader.error(f"{unknown[0]} isn't among {', '.join(SIZES)}")
     device, rows = "cuda" if torch.cuda.is_available() else "cpu", []
     print(torch.cuda.get_device_name() if device == "cuda" else "CPU", torch.__version__, t.__version__)
-    for name in given.names or list(SIZES):
+    for name in given.names:
         try:
             rows.append(measured(name, device, given.layers))
             print({k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items()}, flush=True)

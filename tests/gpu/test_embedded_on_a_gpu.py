@@ -11,6 +11,7 @@ if not torch.cuda.is_available():
 
 from PIL import Image  # noqa: E402
 from support.pictures import scene_photo, thing, toy_photo  # noqa: E402
+from vlms.tiny import losses_and_gradient  # noqa: E402
 
 from myvlm_engine.engine import FiredConcept, load_engine  # noqa: E402
 from myvlm_engine.personalise.naming import answer  # noqa: E402
@@ -44,12 +45,7 @@ def photos():
 
 
 def test_losses_maps_and_gradients_are_those_of_the_cpu(both, photos):
-    found = []
-    for vlm in both:
-        e = torch.randn(2, vlm.width, generator=torch.Generator().manual_seed(1)).requires_grad_(True)
-        lost = vlm.losses(vlm.views(photos[:2]), TARGETS, e, "Rex", attention=True)
-        gradient = torch.autograd.grad(lost.cross_entropy.mean() + lost.attention.mean(), e)[0]
-        found.append([lost.cross_entropy.detach().cpu(), lost.attention.detach().cpu(), lost.name_probability.cpu(), gradient])
+    found = (losses_and_gradient(vlm, photos[:2], TARGETS, 2) for vlm in both)
     for cpu, gpu in zip(*found, strict=True):
         assert (gpu - cpu).norm() <= 0.02 * cpu.norm()
 

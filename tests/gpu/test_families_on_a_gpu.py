@@ -7,8 +7,8 @@ if not torch.cuda.is_available():
     pytest.skip("no CUDA GPU here: what only a GPU can show is not tested", allow_module_level=True)
 pytest.importorskip("transformers")
 
-from vlms.conftest import picture  # noqa: E402
-from vlms.tiny import FAMILIES, vectors  # noqa: E402
+from vlms.conftest import four_pictures  # noqa: E402
+from vlms.tiny import FAMILIES, losses_and_gradient, vectors  # noqa: E402
 
 from myvlm_engine.engine import FiredConcept  # noqa: E402
 from myvlm_engine.errors import OutOfMemory  # noqa: E402
@@ -57,16 +57,11 @@ def as_served(folder):
 
 @pytest.fixture
 def photos():
-    return [picture("green", (80, 60)), picture("white", (48, 64)), picture("navy", (64, 64)), picture("orange", (96, 40))]
+    return four_pictures()
 
 
 def test_losses_maps_and_gradients_are_those_of_the_cpu(on_cpu, exact, photos):
-    found = []
-    for vlm in (on_cpu, exact):
-        e = vectors(vlm, 2).requires_grad_(True)
-        lost = vlm.losses(vlm.views(photos[:2]), TARGETS, e, "Rex", attention=True)
-        gradient = torch.autograd.grad(lost.cross_entropy.mean() + lost.attention.mean(), e)[0]
-        found.append([lost.cross_entropy.detach().cpu(), lost.attention.detach().cpu(), lost.name_probability.cpu(), gradient])
+    found = (losses_and_gradient(vlm, photos[:2], TARGETS, 2) for vlm in (on_cpu, exact))
     for cpu, gpu in zip(*found, strict=True):
         torch.testing.assert_close(gpu, cpu, atol=1e-3, rtol=1e-2)
 

@@ -76,10 +76,8 @@ def test_of_a_corrected_photo_the_closer_look_is_kept_too_where_one_was_taken(lo
     first = [a_sight("eye", 3, 0.5), a_sight("other", 2, 0.25)]
     sights = SimpleNamespace(all_of=lambda path: first, closer=lambda path, places: [a_sight("eye", len(places), 1.0)])
 
-    def make_look(heads):
-        return lambda sights, closer: closer([(0, 0, 0.5, 0.5)] * 2) if looks_closer else None
-
-    eye, other = Ground(["flag"], sights, make_look, SimpleNamespace()).kept_of(Path("p.jpg"), {})
+    look = lambda sights, closer: closer([(0, 0, 0.5, 0.5)] * 2) if looks_closer else None
+    eye, other = Ground(["flag"], sights, SimpleNamespace(), SimpleNamespace()).kept_of(Path("p.jpg"), look)
     assert other == first[1]
     if not looks_closer:
         assert eye == first[0]

@@ -32,7 +32,11 @@ def loaded(tmp_path_factory):
 
 @pytest.fixture
 def photos():
-    """Four photos, no two of one size."""
+    return four_pictures()
+
+
+def four_pictures():
+    """No two of one size."""
     return [picture("green", (80, 60)), picture("white", (48, 64)), picture("navy", (64, 64)), picture("orange", (96, 40))]
 
 

@@ -314,6 +314,14 @@ QFORMERS = {
 FAMILIES = {**PROJECTORS, **QFORMERS}
 
 
+def losses_and_gradient(vlm, images, targets, count: int, identifier: str = "Rex") -> list[torch.Tensor]:
+    """Cross-entropy, attention, name probability, and the gradient of the first two in `count` concept vectors; on the CPU."""
+    e = vectors(vlm, count).requires_grad_(True)
+    lost = vlm.losses(vlm.views(images), targets, e, identifier, attention=True)
+    gradient = torch.autograd.grad(lost.cross_entropy.mean() + lost.attention.mean(), e)[0]
+    return [part.detach().cpu() for part in (lost.cross_entropy, lost.attention, lost.name_probability, gradient)]
+
+
 def vectors(vlm, count: int, seed: int = 0) -> torch.Tensor:
     """(count, width) concept vectors, the same for the same seed."""
     return torch.randn(count, vlm.width, generator=torch.Generator().manual_seed(seed))
