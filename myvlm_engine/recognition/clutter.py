@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from ..photo_sets import TAUGHT, Subject, read_photo_set, split
+from .cut_outs import CutOutsMissing, Masks, cut_out, load_masks
 from .negatives import photos_in, read_photo
 from .windows import Box
 
@@ -30,12 +31,6 @@ LIGHTS = {
 }
 OCCLUDED = (0.15, 0.4)  # of the subject's box that something in front hides
 OCCLUDED_SHARE = 1 / 3  # of the photos
-THUMB_PX = 128  # what is cut out is decided at this size
-MIN_UNLIKE = 0.06  # of colours in 0..1: less says that nothing stands out
-COLOURS, PASSES = 6, 2  # of the two colour models, and rounds of learning them
-SMOOTH_PX = 3  # of the thumb, around each pixel
-BORDER = 0.06  # of the photo's sides is taken for background
-PLAUSIBLE = (0.05, 0.85)  # of the photo; a cut-out of another size is replaced by an ellipse
 
 
 @dataclass(frozen=True)
@@ -50,9 +45,12 @@ class Composite:
     hidden: float  # share of the box behind something else
 
 
-def make_clutter(subjects: Path, backgrounds: Sequence[Path], out: Path, seed: int = 0, taught: int = 0) -> list[Composite]:
-    """Writes OUT/concepts/<name>/*.jpg, OUT/negatives/*.jpg (the same places without a subject) and OUT/truth.json. `taught` photos of each
-    subject, but never all, are drawn with the seed and copied as they are to OUT/concepts/<name>/taught.
+def make_clutter(
+    subjects: Path, backgrounds: Sequence[Path], out: Path, masks: Masks, seed: int = 0, taught: int = 0
+) -> list[Composite]:
+    """Writes OUT/concepts/<name>/*.jpg, OUT/negatives/*.jpg (the same places without a subject) and OUT/truth.json. Photos in which nothing
+    stands out are left out. `taught` photos of each subject, but never all, are drawn with the seed and copied as they are to
+    OUT/concepts/<name>/taught.
     Errors: CantMeasure where `subjects` is no folder of subjects; ValueError where there are fewer backgrounds than photos."""
     found = read_photo_set(subjects).subjects
     teaching = {path for subject in found for path in _set_aside(subject, taught, out, seed)}
@@ -61,7 +59,8 @@ def make_clutter(subjects: Path, backgrounds: Sequence[Path], out: Path, seed: i
         raise ValueError(f"{len(photos)} photos need as many backgrounds; there are {len(backgrounds)}.")
     chance = np.random.default_rng(seed)
     order = chance.permutation(len(backgrounds))[: len(photos)]
-    made = [_write(subject, path, backgrounds[i], out, chance) for (subject, path), i in zip(photos, order, strict=True)]
+    written = [_write(subject, path, backgrounds[i], out, masks, chance) for (subject, path), i in zip(photos, order, strict=True)]
+    made = [composite for composite in written if composite is not None]
     facts = {s.name: {"kind": s.kind, **({"class": s.class_noun} if s.class_noun else {})} for s in found}
     (out / "concepts.json").write_text(json.dumps(facts, indent=1))
     (out / "truth.json").write_text(json.dumps([asdict(c) for c in made], indent=1))
@@ -78,8 +77,14 @@ def _set_aside(subject: Subject, count: int, out: Path, seed: int) -> Sequence[P
     return chosen
 
 
-def _write(subject: Subject, path: Path, background: Path, out: Path, chance: np.random.Generator) -> Composite:
-    photo, truth = composite(read_photo(path), read_photo(background), chance)
+def _write(
+    subject: Subject, path: Path, background: Path, out: Path, masks: Masks, chance: np.random.Generator
+) -> Composite | None:
+    """None where nothing stands out in the photo."""
+    cut = cut_out(read_photo(path), masks)
+    if cut is None:
+        return None
+    photo, truth = composite(cut, read_photo(background), chance)
     folder, empty = out / "concepts" / subject.name, out / "negatives"
     folder.mkdir(parents=True, exist_ok=True)
     empty.mkdir(parents=True, exist_ok=True)
@@ -88,9 +93,8 @@ def _write(subject: Subject, path: Path, background: Path, out: Path, chance: np
     return Composite(subject.name, path.name, background.name, *truth)
 
 
-def composite(subject: Image.Image, place: Image.Image, chance: np.random.Generator) -> tuple[Image.Image, tuple[Box, str, float]]:
-    """The subject in the place, lit like the place; and its box, light and how much of it is hidden."""
-    cut = cut_out(subject)
+def composite(cut: Image.Image, place: Image.Image, chance: np.random.Generator) -> tuple[Image.Image, tuple[Box, str, float]]:
+    """The cut-out (RGBA) in the place, lit like the place; and its box, light and how much of it is hidden."""
     cut = _resized(cut, place.size, float(np.exp(chance.uniform(*np.log(AREA)))))
     left, top = (int(chance.integers(0, max(1, whole - part))) for whole, part in zip(place.size, cut.size, strict=True))
     hidden = float(chance.uniform(*OCCLUDED)) if chance.random() < OCCLUDED_SHARE else 0.0
@@ -129,77 +133,6 @@ def lit(photo: Image.Image, light: str) -> Image.Image:
     return Image.fromarray(np.clip(np.asarray(photo, dtype=np.float32) * gain * np.array(cast), 0, 255).astype(np.uint8))
 
 
-# -- cutting out
-def cut_out(photo: Image.Image) -> Image.Image:
-    """RGBA of what stands out against the photo's border by colour, cropped to it; an ellipse where that finds nothing plausible."""
-    mask = Image.fromarray((subject_mask(photo) * 255).astype(np.uint8)).resize(photo.size, Image.Resampling.BICUBIC)
-    cut = photo.copy()
-    cut.putalpha(mask.filter(ImageFilter.GaussianBlur(max(photo.size) / 300)))
-    return cut.crop(mask.point(lambda value: 255 * (value > 127)).getbbox())
-
-
-def subject_mask(photo: Image.Image) -> np.ndarray:
-    """(THUMB_PX, THUMB_PX) bool: what is unlike the border's colours, then what is more like that than like the border; smoothed, the
-    largest piece kept."""
-    rgb = np.asarray(photo.resize((THUMB_PX, THUMB_PX), Image.Resampling.BOX), dtype=np.float32) / 255
-    rows, columns = (np.mgrid[0:THUMB_PX, 0:THUMB_PX] + 0.5) / THUMB_PX
-    middle = np.hypot(rows - 0.5, columns - 0.5)
-    border = np.minimum(np.minimum(rows, 1 - rows), np.minimum(columns, 1 - columns)) < BORDER
-    ellipse = middle < 0.4
-    unlike = distance(rgb, rgb[border])
-    central = smoothed(unlike * (1 - middle))
-    mask = largest_piece(central > parting(central))
-    for _ in range(PASSES):
-        if not PLAUSIBLE[0] <= mask.mean() <= PLAUSIBLE[1] or unlike[mask].mean() < MIN_UNLIKE:
-            return ellipse
-        mask = largest_piece(smoothed(unlike - distance(rgb, rgb[mask])) > MIN_UNLIKE / 2)
-    return mask if PLAUSIBLE[0] <= mask.mean() <= PLAUSIBLE[1] else ellipse
-
-
-def parting(values: np.ndarray) -> float:
-    """The threshold that parts them best in two (Otsu 1979)."""
-    levels = np.quantile(values, np.linspace(0.02, 0.98, 49))
-    shares = np.array([(values > level).mean() for level in levels])
-    gaps = np.array([values[values > level].mean() - values[values <= level].mean() for level in levels])
-    return float(levels[(shares * (1 - shares) * gaps**2).argmax()])
-
-
-def distance(rgb: np.ndarray, sample: np.ndarray) -> np.ndarray:
-    """(h, w) distance of each pixel's colour to the nearest of a few typical colours of the sample (k-means)."""
-    centres = sample[np.linspace(0, len(sample) - 1, COLOURS).astype(int)]
-    for _ in range(8):
-        nearest = ((sample[:, None] - centres) ** 2).sum(-1).argmin(1)
-        centres = np.array([sample[nearest == k].mean(0) if (nearest == k).any() else centres[k] for k in range(COLOURS)])
-    return np.sqrt(((rgb[:, :, None] - centres) ** 2).sum(-1).min(-1))
-
-
-def smoothed(values: np.ndarray) -> np.ndarray:
-    """Means of squares of 2 * SMOOTH_PX + 1 pixels."""
-    padded = np.pad(values, SMOOTH_PX, mode="edge")
-    return np.lib.stride_tricks.sliding_window_view(padded, (2 * SMOOTH_PX + 1,) * 2).mean((2, 3))
-
-
-def largest_piece(mask: np.ndarray) -> np.ndarray:
-    """Its largest connected part (four neighbours), holes filled."""
-    labels = pieces(mask)
-    counts = np.bincount(labels[mask], minlength=1) if mask.any() else np.zeros(1)
-    kept = mask & (labels == counts.argmax()) if mask.any() else mask
-    outside = pieces(~kept)
-    edge = np.unique(np.r_[outside[0], outside[-1], outside[:, 0], outside[:, -1]])
-    return ~np.isin(outside, edge[edge > 0]) if len(edge) else kept
-
-
-def pieces(mask: np.ndarray) -> np.ndarray:
-    """(h, w) int: equal numbers > 0 in connected parts, 0 outside. The largest number of a part spreads through it."""
-    labels = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
-    while True:
-        padded = np.pad(labels, 1)
-        spread = np.maximum.reduce([labels, padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]]) * mask
-        if (spread == labels).all():
-            return labels
-        labels = spread
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Makes a set of small things in clutter from photos of subjects and of places.")
     parser.add_argument("subjects", type=Path, help="a folder with concepts/<name>/*.jpg")
@@ -208,7 +141,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--taught", type=int, default=0, help="photos of each subject that stay as they are and teach")
     given = parser.parse_args(arguments)
-    made = make_clutter(given.subjects, photos_in([given.backgrounds], every=True), given.out, given.seed, given.taught)
+    try:
+        masks = load_masks()
+    except CutOutsMissing as error:
+        parser.exit(1, f"{error}\n")
+    made = make_clutter(given.subjects, photos_in([given.backgrounds], every=True), given.out, masks, given.seed, given.taught)
     print(f"{given.out}: {len(made)} photos of {len({c.subject for c in made})} subjects, {sum(c.hidden > 0 for c in made)} half hidden")
 
 

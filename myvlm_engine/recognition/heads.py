@@ -39,7 +39,6 @@ FLOOR_DEVIATIONS = {"pet": 9.0, "object": 8.0}
 STEEPNESS = 8.0  # of the probability around that point
 ONE_PHOTO_SHARE = 0.6  # of its own score that another photo of the subject is expected to reach
 DOUBT_LOGIT = -1.05  # where the question begins: a probability of 0.26 (bot: BALANCES)
-DOUBT_MARGIN = 1.0  # deviations above a corrected photo's score
 CONFIRMED_LOGIT = 1.5  # a photo that somebody said the subject is in is named, on a strict server too (bot: BALANCES)
 # As the store has them (concept_store/matching.py): small regions, of the photo's area at most; and the share of a score that is enough
 # where two looks agree.
@@ -384,9 +383,10 @@ def by_looks(vectors: np.ndarray, view: Views) -> np.ndarray:
 
 
 def agreed(highest: np.ndarray) -> float:
-    """The score of a photo by two looks, from each aspect's highest in each (1 or 2, k); by one, where it has no other."""
+    """The score of a photo by two looks, from each aspect's highest in each (1 or 2, k); by one, where it has no other. Small regions may
+    be of two looks, the first and the closer one."""
     looks = highest.max(1)
-    return float(looks[0]) if len(looks) == 1 else float(looks.mean()) / TWO_LOOKS
+    return float(looks[0]) if len(looks) == 1 else float(max(looks.mean(), looks[1])) / TWO_LOOKS
 
 
 def corrected(head: LinearHead, wrong: Sequence[Views]) -> LinearHead:
@@ -406,5 +406,6 @@ def corrected(head: LinearHead, wrong: Sequence[Views]) -> LinearHead:
         if biases is before:
             break
     worst = max(agreed(product + biases) for product in products)
-    doubtful_at = None if head.doubtful_at is None else max(head.doubtful_at, worst + DOUBT_MARGIN)
+    # small in a photo the head says yes from `doubtful_at` on (concept_store/matching.py): no more of those it was told off for
+    doubtful_at = None if head.doubtful_at is None else max(head.doubtful_at, worst / (1 + CORRECTED_LOGIT / STEEPNESS))
     return replace(head, biases=biases, doubtful_at=doubtful_at)

@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw
 
 from myvlm_engine.photo_sets import read_photo_set
 from myvlm_engine.recognition import clutter
-from myvlm_engine.recognition.clutter import AREA, LIGHTS, lit, make_clutter, subject_mask
+from myvlm_engine.recognition.clutter import AREA, LIGHTS, lit, make_clutter
+from myvlm_engine.recognition.cut_outs import cut_out
 from myvlm_engine.recognition.drawn import drawn_picture
 
 MAGENTA = (230, 0, 150)
@@ -22,6 +23,12 @@ def disc(side: int = 240, left: int = 60, top: int = 70) -> Image.Image:
     return image
 
 
+def magenta(photo: Image.Image) -> Image.Image:
+    """The mask of a magenta subject."""
+    red, green, _ = (np.asarray(channel, dtype=int) for channel in photo.split())
+    return Image.fromarray((255 * (red - green > 60)).astype(np.uint8))
+
+
 @pytest.fixture
 def made(tmp_path: Path):
     for name in ("one", "two"):
@@ -32,17 +39,7 @@ def made(tmp_path: Path):
     places = [tmp_path / f"place{n}.png" for n in range(9)]
     for n, place in enumerate(places):
         Image.new("RGB", (400, 300), (90 + 5 * n, 110, 90)).save(place)
-    return tmp_path / "out", make_clutter(tmp_path / "subjects", places, tmp_path / "out")
-
-
-def test_the_mask_is_the_subject():
-    mask = subject_mask(disc())
-    truth = np.asarray(disc().resize((clutter.THUMB_PX,) * 2))[..., 1] < 70
-    assert (mask & truth).sum() / (mask | truth).sum() > 0.8
-
-
-def test_a_photo_without_a_subject_gives_an_ellipse():
-    assert 0.3 < subject_mask(Image.new("RGB", (200, 200), (120, 120, 120))).mean() < 0.6
+    return tmp_path / "out", make_clutter(tmp_path / "subjects", places, tmp_path / "out", magenta)
 
 
 def test_the_set_is_read_by_the_evaluation_and_each_photo_and_place_is_used_once(made):
@@ -55,7 +52,7 @@ def test_the_set_is_read_by_the_evaluation_and_each_photo_and_place_is_used_once
 
 
 def test_photos_that_teach_stay_as_they_are_and_are_never_cut_out(tmp_path, made):
-    composites = make_clutter(tmp_path / "subjects", sorted(tmp_path.glob("place*.png")), tmp_path / "taught", taught=3)
+    composites = make_clutter(tmp_path / "subjects", sorted(tmp_path.glob("place*.png")), tmp_path / "taught", magenta, taught=3)
     found = read_photo_set(tmp_path / "taught")
     assert [(len(s.teaching), len(s.photos)) for s in found.subjects] == [(3, 1), (3, 1)]
     for subject in found.subjects:
@@ -63,7 +60,7 @@ def test_photos_that_teach_stay_as_they_are_and_are_never_cut_out(tmp_path, made
         for path in subject.teaching:
             assert path.read_bytes() == (tmp_path / "subjects/concepts" / subject.name / path.name).read_bytes()
     assert len(composites) == 2
-    everything = make_clutter(tmp_path / "subjects", sorted(tmp_path.glob("place*.png")), tmp_path / "more", taught=9)
+    everything = make_clutter(tmp_path / "subjects", sorted(tmp_path.glob("place*.png")), tmp_path / "more", magenta, taught=9)
     assert len(everything) == 2  # one of each is always left to look at
 
 
@@ -81,8 +78,9 @@ def test_the_subject_is_small_and_where_the_truth_says(made):
 
 
 def test_lights_and_hidden_subjects_vary(tmp_path):
-    chance = np.random.default_rng(0)
-    truths = [clutter.composite(disc(), drawn_picture(3), chance)[1] for _ in range(40)]
+    chance, cut = np.random.default_rng(0), cut_out(disc(), magenta)
+    assert cut is not None
+    truths = [clutter.composite(cut, drawn_picture(3), chance)[1] for _ in range(40)]
     assert {light for _, light, _ in truths} == set(LIGHTS)
     assert 5 <= sum(hidden > 0 for _, _, hidden in truths) <= 25
     means = {name: np.asarray(lit(disc(), name)).mean() for name in LIGHTS}
@@ -94,4 +92,20 @@ def test_too_few_places_are_told(tmp_path):
     for n in range(2):
         disc().save(tmp_path / f"s/concepts/one/{n}.png")
     with pytest.raises(ValueError, match="2 photos need as many backgrounds; there are 1"):
-        make_clutter(tmp_path / "s", [tmp_path / "only.png"], tmp_path / "out")
+        make_clutter(tmp_path / "s", [tmp_path / "only.png"], tmp_path / "out", magenta)
+
+
+def test_a_photo_in_which_nothing_stands_out_is_left_out(tmp_path, made):
+    Image.new("RGB", (240, 240), (150, 155, 150)).save(tmp_path / "subjects/concepts/one/wall.png")
+    places = [*sorted(tmp_path.glob("place*.png"))]
+    composites = make_clutter(tmp_path / "subjects", places, tmp_path / "fewer", magenta)
+    written = [len(list((tmp_path / "fewer" / part).rglob("*.*g"))) for part in ("concepts", "negatives")]
+    assert [len(composites), *written] == [8, 8, 8]
+    assert "wall.png" not in {c.source for c in composites}
+
+
+def test_the_command_says_how_to_install_what_cuts_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MYVLM_CACHE", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        clutter.main([str(tmp_path), str(tmp_path), str(tmp_path / "out")])
+    assert ended.value.code == 1 and "Run `make cut-outs` and start again." in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 from concept_store.errors import WrongFingerprint
 from concept_store.matching import match_heads, match_stacked, stack, worth_a_closer_look
 from concept_store.records import Head, Regions
-from myvlm_engine.recognition.heads import LinearHead, Views, agreed, by_looks
+from myvlm_engine.recognition.heads import LinearHead, Views, agreed, by_looks, corrected
 
 WHOLE, LEFT, RIGHT = (0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 0.4, 1.0), (0.6, 0.0, 1.0, 1.0)
 
@@ -101,14 +101,59 @@ def test_who_agrees_with_the_closer_look_keeps_its_place_before_others():
     assert (first.index, second.index) == (1, 0) and first.score > 0.8 and second.score < 0.25
 
 
-def test_the_store_and_the_engine_mean_the_same_by_two_looks_that_agree():
+def test_the_engine_thinks_no_less_than_the_store_of_looks_that_agree():
+    """It isn't told which small regions were seen closer, and a photo that is corrected must be told off enough."""
     generator = np.random.default_rng(5)
-    rows, biases = unit_rows(generator, 3, 8), generator.standard_normal(3).astype(np.float32)
-    vectors, boxes = unit_rows(generator, 6, 8).astype(np.float16), (WHOLE, LEFT, RIGHT, SMALL_LEFT, SMALL_RIGHT, SMALL_LEFT)
-    photo = Regions("eye", vectors, boxes, closer_from=6)
-    score = agreed(by_looks(rows, Views(vectors.astype(np.float32), boxes)) + biases)
-    (scored,) = match_heads([Head("eye", rows, biases, 2.0, -4.0)], [photo])
-    assert scored.raw == pytest.approx(1 / (1 + np.exp(4.0 - 2.0 * score)), abs=1e-3)
+    boxes = (WHOLE, LEFT, RIGHT, SMALL_LEFT, SMALL_RIGHT, SMALL_LEFT)
+    same = 0
+    for closer_from in (5, 6) * 50:
+        rows, biases = unit_rows(generator, 3, 8), generator.standard_normal(3).astype(np.float32)
+        vectors = unit_rows(generator, 6, 8).astype(np.float16)
+        score = agreed(by_looks(rows, Views(vectors.astype(np.float32), boxes)) + biases)
+        (scored,) = match_heads([Head("eye", rows, biases, 2.0, -4.0)], [Regions("eye", vectors, boxes, closer_from)])
+        theirs = float(np.log(scored.raw / (1 - scored.raw)) + 4.0) / 2.0
+        assert theirs <= score + 1e-2
+        same += theirs == pytest.approx(score, abs=1e-2)
+    assert same >= 30
+
+
+# -- who is small in a photo
+CLOSE_UPS = replace(head((1, 0), slope=0.5, offset=-8.0), doubtful_at=8.0)  # says yes at 16, asks from 8 on
+
+
+@pytest.mark.parametrize("large, small, closer, doubtful_at, score", [
+    (2.0, 9.0, 9.0, 8.0, "named"),  # a dog at the other end of the room
+    (8.5, 9.0, 9.0, 8.0, "asked"),  # a close-up of one that looks like it
+    (6.3, 8.3, 8.3, 8.0, "asked"),  # halfway between both
+    (2.0, 8.2, 8.2, 8.0, "asked"),  # hardly more than what strangers reach
+    (2.0, 7.0, 7.0, 8.0, "neither"),
+    (2.0, 9.0, 2.0, 8.0, "neither"),  # one look alone
+    (2.0, 9.0, 9.0, None, "neither"),  # a head that never asks
+    (15.5, 16.0, 16.0, 8.0, "named"),
+])  # fmt: skip
+def test_who_is_small_in_the_photo_is_named_at_scores_that_are_a_question_elsewhere(large, small, closer, doubtful_at, score):
+    photo = replace(sight((large, 0), (small, 0), (closer, 0), boxes=[WHOLE, SMALL_LEFT, SMALL_LEFT]), closer_from=2)
+    (found,) = match_heads([replace(CLOSE_UPS, doubtful_at=doubtful_at)], [photo])
+    assert ("named" if found.score >= 0.5 else "asked" if found.score >= 0.25 else "neither") == score
+
+
+def test_only_a_closer_look_tells_that_somebody_is_small():
+    (found,) = match_heads([CLOSE_UPS], [sight((2.0, 0), (9.0, 0), boxes=[WHOLE, SMALL_LEFT])])
+    assert 0.25 <= found.score < 0.5
+
+
+def test_a_small_look_alike_that_was_corrected_is_neither_named_nor_asked_about():
+    """The engine lowers the head on a corrected photo so far that the store, for which it is small, says no too."""
+    generator, boxes = np.random.default_rng(6), (WHOLE, SMALL_LEFT, SMALL_LEFT)
+    for _ in range(50):
+        rows = 12 * unit_rows(generator, 3, 8)
+        ours = LinearHead(rows, np.zeros(3, dtype=np.float32), 0.5, -8.0, doubtful_at=8.0)
+        vectors = unit_rows(generator, 3, 8)
+        vectors[1:] = rows[0] / 12 * generator.uniform(0.6, 1.2)
+        told_off = corrected(ours, [Views(vectors, boxes)])
+        theirs = Head("eye", told_off.vectors, told_off.biases, told_off.slope, told_off.offset, told_off.doubtful_at)
+        (found,) = match_heads([theirs], [Regions("eye", vectors.astype(np.float16), boxes, closer_from=2)])
+        assert found.score < 0.25
 
 
 def test_two_concepts_in_two_places_both_fire_where_they_are():
