@@ -1,9 +1,9 @@
 """Which heads fire on a photo, how sure and where: one matrix product, then arbitration between heads. numpy only; knows no database.
 
 Before anybody is named, places where somebody may be are seen once more, larger, and two looks have to agree (`worth_a_closer_look`,
-`_disagreement`). A region can speak for one concept only: where several heads fire on overlapping regions, the surest wins and pushes the
-others down. So it does in every other region by what it says of that one: a large thing has parts, and its look-alike may fire on one of
-them.
+`_disagreement`); who is small in the photo is named at lower scores (`_smallness`). A region can speak for one concept only: where several
+heads fire on overlapping regions, the surest wins and pushes the others down. So it does in every other region by what it says of that one:
+a large thing has parts, and its look-alike may fire on one of them.
 """
 
 from __future__ import annotations
