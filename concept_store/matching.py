@@ -24,7 +24,7 @@ HALF_FIRES = 0.02  # probability of some head
 SMALL = 0.3  # of the photo's area
 PLACES = 3  # in one photo
 AGREEING = 0.95  # of the score that says yes at first sight is enough where two looks agree
-# Deviations by which small regions score higher than large ones: less tells nothing of a subject's size, from the second on it is small.
+# Deviations by which small regions score higher than large ones: below the first that tells nothing, from the second on it is small.
 SMALLER, MUCH_SMALLER = 1.0, 3.0
 SURE_THERE = 0.75  # deviations above where the question begins: there a head says yes to what is small
 MAX_LOGIT = 30.0  # odds beyond e^30 say nothing more
@@ -169,9 +169,9 @@ def _disagreement(scores: np.ndarray, boxes: np.ndarray, closer_from: int) -> np
 
 def _raised(group: Group, smallness: np.ndarray) -> np.ndarray:
     """(H,) What scores are multiplied by where the subject is small (`smallness` 1): a head then says yes where otherwise it asks."""
-    yes_at = -group.offsets / group.slopes
+    yes_at, raised, asks = -group.offsets / group.slopes, np.ones_like(group.slopes), np.isfinite(group.doubtful_at)
     lowest = np.minimum(group.doubtful_at + SURE_THERE, yes_at)
-    return np.where(np.isfinite(group.doubtful_at), yes_at / (yes_at - smallness * (yes_at - lowest)), 1.0)
+    return np.divide(yes_at, yes_at - smallness * (yes_at - lowest), out=raised, where=asks)
 
 
 def _doubt(scores: np.ndarray, yes_at: np.ndarray, doubtful_at: np.ndarray) -> np.ndarray:
