@@ -140,29 +140,28 @@ def region_logits(group: Group, sight: Regions) -> np.ndarray:
     scores = np.maximum.reduceat(sight.vectors.astype(np.float32) @ group.rows + group.biases, group.starts, axis=1)
     slopes = group.slopes
     if sight.closer_from is not None:
-        boxes = np.array(sight.boxes)
-        slopes = slopes * _raised(group, _smallness(scores, boxes))
-        scores -= _disagreement(scores, boxes, sight.closer_from)
+        small = _areas(np.array(sight.boxes)) <= SMALL
+        slopes = slopes * _raised(group, _smallness(scores, small))
+        scores -= _disagreement(scores, small, sight.closer_from)
     logits = scores * slopes + group.offsets
     where = np.nonzero((scores >= group.doubtful_at) & (logits < 0))
     logits[where] = np.maximum(logits[where], _doubt(scores[where], -(group.offsets / slopes)[where[1]], group.doubtful_at[where[1]]))
     return np.clip(logits, -MAX_LOGIT, MAX_LOGIT)
 
 
-def _smallness(scores: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+def _smallness(scores: np.ndarray, small: np.ndarray) -> np.ndarray:
     """(H,) From 0 to 1: how much better small regions fit a head than large ones do. Who is small in a photo never scores what close-ups
     taught to expect, so that the head may say yes at what strangers don't reach; a look-alike in a close-up fills large regions too."""
-    small = _areas(boxes) <= SMALL
     if small.all() or not small.any():
         return np.zeros(scores.shape[1])
     more = scores[small].max(0) - scores[~small].max(0)
     return np.clip((more - SMALLER) / (MUCH_SMALLER - SMALLER), 0, 1)
 
 
-def _disagreement(scores: np.ndarray, boxes: np.ndarray, closer_from: int) -> np.ndarray:
+def _disagreement(scores: np.ndarray, small: np.ndarray, closer_from: int) -> np.ndarray:
     """(H,) What every score of a head is lowered by, so that its highest becomes the mean of the best two of three: of large regions, of
     small ones, and of the closer look. Chance seldom gives a look-alike two of them."""
-    first, small = np.arange(len(boxes)) < closer_from, _areas(boxes) <= SMALL
+    first = np.arange(len(small)) < closer_from
     highest = np.sort([scores[rows].max(0) for rows in (first & ~small, first & small, ~first) if rows.any()], axis=0)
     return highest[-1] - highest[-2:].mean(0) / AGREEING
 

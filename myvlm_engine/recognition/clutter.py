@@ -60,7 +60,7 @@ def make_clutter(
     chance = np.random.default_rng(seed)
     order = chance.permutation(len(backgrounds))[: len(photos)]
     written = [_write(subject, path, backgrounds[i], out, masks, chance) for (subject, path), i in zip(photos, order, strict=True)]
-    made = [composite for composite in written if composite is not None]
+    made = [one for one in written if one is not None]
     facts = {s.name: {"kind": s.kind, **({"class": s.class_noun} if s.class_noun else {})} for s in found}
     (out / "concepts.json").write_text(json.dumps(facts, indent=1))
     (out / "truth.json").write_text(json.dumps([asdict(c) for c in made], indent=1))
