@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from concept_store.errors import WrongFingerprint
-from concept_store.matching import match_heads, match_stacked, stack, worth_a_closer_look
+from concept_store.matching import AGREEING, match_heads, match_stacked, stack, worth_a_closer_look
 from concept_store.records import Head, Regions
 from myvlm_engine.recognition.heads import LinearHead, Views, agreed, by_looks, corrected
 
@@ -109,10 +109,13 @@ def test_the_engine_thinks_no_less_than_the_store_of_looks_that_agree():
     for closer_from in (5, 6) * 50:
         rows, biases = unit_rows(generator, 3, 8), generator.standard_normal(3).astype(np.float32)
         vectors = unit_rows(generator, 6, 8).astype(np.float16)
-        score = agreed(by_looks(rows, Views(vectors.astype(np.float32), boxes)) + biases)
+        highest = by_looks(rows, Views(vectors.astype(np.float32), boxes)) + biases
+        score, small = agreed(highest), float(highest[1].max())
         (scored,) = match_heads([Head("eye", rows, biases, 2.0, -4.0)], [Regions("eye", vectors, boxes, closer_from)])
         theirs = float(np.log(scored.raw / (1 - scored.raw)) + 4.0) / 2.0
         assert theirs <= score + 1e-2
+        if closer_from == len(boxes):  # nothing was seen closer: the same, but that small regions may be two looks
+            assert score == pytest.approx(max(theirs, small / AGREEING), abs=1e-2)
         same += theirs == pytest.approx(score, abs=1e-2)
     assert same >= 30
 
