@@ -177,6 +177,9 @@ def eval_concepts(
     asked: the share of subjects' photos whose own head isn't sure, so that it is asked about; asked_wrong: the share of all photos with
     such a question about somebody who isn't in it.
 
+    where_iou: of subjects that are named, the mean overlap of the box that is told with that of boxes.json, where the folder has it;
+    where_half: the share with at least half.
+
     name_recall: the share of subjects' photos whose caption says the name; the name is never in the prompt.
 
     name_recall_recognised: the same over the photos whose own head fired.

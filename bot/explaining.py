@@ -29,14 +29,14 @@ async def reasons(store: ConceptStore, look: Look) -> list[Reason]:
 
 async def _reason(store: ConceptStore, look: Look, match: Match) -> Reason:
     plain = Reason(match.concept.name, match.score, match.box)
-    sight = next((sight for sight in look.sights if match.box in sight.boxes), None)
-    if sight is None or match.box is None:
+    sight = next((sight for sight in look.sights if match.spoke in sight.boxes), None)
+    if sight is None or match.spoke is None:
         return plain
     photos = await store.photos(match.concept.id)
     taught = await store.regions(match.concept.id, sight.encoder)
     if not photos or len(taught) != len(photos):  # this encoder hasn't seen them all: which is which can't be told
         return plain
-    alike = most_alike(sight.vectors[sight.boxes.index(match.box)], taught)
+    alike = most_alike(sight.vectors[sight.boxes.index(match.spoke)], taught)
     return Reason(plain.name, plain.score, plain.box, alike + 1, len(photos), _shown(photos[alike]))
 
 

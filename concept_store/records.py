@@ -151,7 +151,8 @@ class Match:
 
     concept: Concept
     score: float
-    box: Box | None
+    box: Box | None  # where it is
+    spoke: Box | None = None  # the box of the region that said so, as it stands in the sights
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 Knows the layout and no set by name; opens no picture.
 
     DIR/concepts/<name>/*.jpg              a subject's photos (and captions.json: {"photo.jpg": ["<name> sleeps.", ...]}, optional)
+    DIR/concepts/<name>/boxes.json         {"photo.jpg": [left, top, right, bottom]}: where it is, shares of the photo, optional
     DIR/concepts/<name>/taught/*.jpg       photos that teach, optional; those beside the folder are then all held
     DIR/concepts.json                      {"<name>": {"kind": "person|pet|object", "class": "dog"}}, optional
     DIR/negatives/<name>/*.jpg             photos that look like one subject and aren't, optional
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from .messages import Kind
+from .messages import Box, Kind
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 HELD_SPLITS = ("dev", "val", "validation", "test")  # rows of these are measured where there are any
@@ -43,6 +44,7 @@ class Subject:
     photos: tuple[Path, ...]
     captions: dict[str, tuple[str, ...]] = field(default_factory=dict)  # photo's file name -> captions with NAME_MARK
     teaching: tuple[Path, ...] = ()  # set aside to teach; none: some of `photos` teach
+    boxes: dict[str, Box] = field(default_factory=dict)  # photo's file name -> where the subject is
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,18 @@ def _subject(folder: Path, facts: dict[str, str]) -> Subject:
         raise CantMeasure(f"concepts.json: {folder.name} is of kind {kind!r}. Known: pet, person, object.")
     captions = {photo: tuple(texts) for photo, texts in _facts(folder / "captions.json").items()}
     known = cast(Literal["pet", "person", "object"], kind)
-    return Subject(folder.name, known, facts.get("class"), pictures(folder), captions, pictures(folder / TAUGHT))
+    boxes = {photo: _box(folder / "boxes.json", photo, box) for photo, box in _facts(folder / "boxes.json").items()}
+    return Subject(folder.name, known, facts.get("class"), pictures(folder), captions, pictures(folder / TAUGHT), boxes)
+
+
+def _box(path: Path, photo: str, box: Any) -> Box:
+    try:
+        left, top, right, bottom = (float(side) for side in box)
+    except (TypeError, ValueError) as error:
+        raise CantMeasure(f"{path}: {photo} needs four numbers: left, top, right, bottom.") from error
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise CantMeasure(f"{path}: {photo} has sides {box}. They are shares of the photo: 0 <= left < right <= 1, 0 <= top < bottom <= 1.")
+    return left, top, right, bottom
 
 
 def _facts(path: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .concept_trial import FIRES_AT, Look
+from .concept_trial import FIRES_AT, Look, Match
 from .messages import FACES, Box, FitRequest, Head, Kind, Sight, pack
 from .photo_sets import CantMeasure, PhotoSet, Split, read_photo_set, split
 from .pocket.weights import cache_folder
@@ -42,6 +42,7 @@ class Evaluated:
     path: Path
     subject: str | None  # who is in it; None: nobody of the set
     negative_of: frozenset[str]  # subjects it counts as a negative for
+    box: Box | None = None  # where the subject is; None: nobody said
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Seen:
 
     photo: Evaluated
     scores: dict[str, float]  # subject -> score
+    box: Box | None = None  # where the photo's own subject was seen
 
     @property
     def fired(self) -> set[str]:
@@ -110,7 +112,11 @@ def run_seed(
 
 def looked_at(photos: Sequence[Evaluated], sights: Sights, look: Look) -> list[Seen]:
     """What the enrolled heads say of photos."""
-    return [Seen(p, {m.subject: m.score for m in look(sights.all_of(p.path), partial(sights.closer, p.path))}) for p in photos]
+    return [_seen(p, look(sights.all_of(p.path), partial(sights.closer, p.path))) for p in photos]
+
+
+def _seen(photo: Evaluated, matches: Sequence[Match]) -> Seen:
+    return Seen(photo, {m.subject: m.score for m in matches}, next((m.box for m in matches if m.subject == photo.subject), None))
 
 
 def enrol(splits: Sequence[Split], sights: Sights, make_look: MakeLook) -> Enrolment:
@@ -146,19 +152,22 @@ def all_photos(found: PhotoSet) -> list[Path]:
 def evaluated_photos(found: PhotoSet, splits: Sequence[Split]) -> list[Evaluated]:
     """Held photos of subjects, which are negatives of all other subjects; negatives of one; negatives of all."""
     everybody = frozenset(s.name for s in found.subjects)
-    held = [Evaluated(p, s.subject.name, everybody - {s.subject.name}) for s in splits for p in s.held]
+    held = [Evaluated(p, s.subject.name, everybody - {s.subject.name}, s.subject.boxes.get(p.name)) for s in splits for p in s.held]
     lookalikes = [Evaluated(p, None, frozenset({name})) for name, photos in found.lookalikes.items() for p in photos]
     return [*held, *lookalikes, *(Evaluated(p, None, everybody) for p in found.others)]
 
 
 def figures_of(seen: Sequence[Seen], names: Sequence[str]) -> dict[str, float]:
     """FIGURES, "any_name_negatives", "wrong_name_subjects" (the share of subjects' photos with a wrong name), "asked" (whose own head is
-    not sure) and "asked_wrong" (the share of all photos with a question about somebody who isn't in them) of one seed. Shares of nothing
-    are 0."""
+    not sure) and "asked_wrong" (the share of all photos with a question about somebody who isn't in them) of one seed; and where the set
+    says where subjects are, "where_iou" and "where_half": of named subjects, the mean overlap (intersection over union) of the box that is
+    told with the true one, and the share with at least half. Shares of nothing are 0."""
     own = [s for s in seen if s.photo.subject is not None]
     hits = sum(s.photo.subject in s.fired for s in own)
     wrong = sum(len(s.wrong) for s in seen)
     nobody = [s for s in seen if s.photo.subject is None]
+    told = [overlap(s.photo.box, s.box) for s in own if s.photo.box and s.box and s.photo.subject in s.fired]
+    where = {"where_iou": _share(sum(told), len(told)), "where_half": _share(sum(one >= 0.5 for one in told), len(told))}
     met = [name for name in names if any(name == s.photo.subject or name in s.wrong for s in seen)]  # with a limit not all are
     return {
         "recall": _share(hits, len(own)),
@@ -171,7 +180,15 @@ def figures_of(seen: Sequence[Seen], names: Sequence[str]) -> dict[str, float]:
         "wrong_name_subjects": _share(sum(bool(s.wrong) for s in own), len(own)),
         "asked": _share(sum(s.photo.subject in s.asked for s in own), len(own)),
         "asked_wrong": _share(sum(bool(s.asked & s.photo.negative_of) for s in seen), len(seen)),
+        **(where if any(s.photo.box for s in own) else {}),
     }
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes."""
+    shared = max(0.0, min(one[2], other[2]) - max(one[0], other[0])) * max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
+    area = lambda box: (box[2] - box[0]) * (box[3] - box[1])
+    return shared / (area(one) + area(other) - shared)
 
 
 def _f1(seen: Sequence[Seen], name: str) -> float:

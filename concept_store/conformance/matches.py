@@ -40,7 +40,7 @@ class MatchesContract(Contract):
         await learn(store, "Milo", 1)
         (found,) = await store.match(scope(), [seen(4, 0, boxes=(LEFT, RIGHT))])
         assert found.concept == made
-        assert found.box == RIGHT
+        assert found.box == found.spoke == RIGHT
         assert 0.9 < found.score <= 1.0
 
     async def test_places_are_told_where_a_concept_of_the_scope_may_be(self, store: ConceptStore) -> None:
@@ -161,7 +161,7 @@ class MatchesContract(Contract):
         made = await learn(store, "Biscuit", 0)
         await store.add_correction(made.id, [seen(0)], True, "photo")
         (found,) = await store.match(scope(), [seen(4, 0, boxes=(LEFT, RIGHT))], digest="photo")
-        assert (found.score, found.box) == (1.0, RIGHT)
+        assert (found.score, found.box, found.spoke) == (1.0, RIGHT, RIGHT)
 
     # -- neighbours
     async def test_neighbours_are_those_that_look_alike_fired_or_not(self, store: ConceptStore) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,7 +21,8 @@ from .tables import concepts, corrections, counters, heads
 @dataclass(frozen=True)
 class Found:
     score: float
-    box: Box | None
+    box: Box | None = None
+    spoke: Box | None = None
 
 
 class Matches(Part):
@@ -75,7 +76,7 @@ class Matches(Part):
             rows = await connection.execute(select_concepts().where(concepts.c.id.in_(chosen)))
             named: dict[ConceptId, Concept] = {row.id: concept_of(row) for row in rows}
         # one that was deleted a moment ago is nobody's match any more
-        return [Match(named[one], found[one].score, found[one].box) for one in chosen if one in named]
+        return [Match(named[one], found[one].score, found[one].box, found[one].spoke) for one in chosen if one in named]
 
 
 def surest(scores: Sequence[tuple[ConceptId, Scored]]) -> dict[ConceptId, Found]:
@@ -83,13 +84,13 @@ def surest(scores: Sequence[tuple[ConceptId, Scored]]) -> dict[ConceptId, Found]
     best: dict[ConceptId, Found] = {}
     for concept_id, scored in scores:
         if concept_id not in best or scored.score > best[concept_id].score:
-            best[concept_id] = Found(scored.score, scored.box)
+            best[concept_id] = Found(scored.score, scored.box, scored.spoke)
     return best
 
 
 def corrected(found: dict[ConceptId, Found], said: dict[ConceptId, bool], threshold: float) -> dict[ConceptId, Found]:
     """What a member has said of this very photo counts more than any head; where it is, the head still tells."""
-    there = {concept_id: Found(1.0, one.box if (one := found.get(concept_id)) else None) for concept_id, present in said.items() if present}
+    there = {concept_id: replace(found.get(concept_id, Found(1.0)), score=1.0) for concept_id, present in said.items() if present}
     return there | {concept_id: one for concept_id, one in found.items() if concept_id not in said and one.score >= threshold}
 
 

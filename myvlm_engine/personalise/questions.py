@@ -11,13 +11,16 @@ from collections.abc import Sequence
 
 import torch
 
-from ..vlms.base import Target, View, Vlm, generate
+from ..vlms.base import Decoding, Target, View, Vlm, generate
+from ..vlms.name_rule import NameRule
 from .naming import UNTOLD, Answered, Fired, named, names_of, permitted, rule_of, stacked, with_names
-from .phrases import listing, named_in, polished, words_for
+from .phrases import listing, named_in, opening_with, polished, words_for
 
 YES_NO = re.compile(r"(is|are|am|was|were|do|does|did|has|have|had|can|could|will|would|should|may|might)(n't)?\b", re.IGNORECASE)
 WHO = re.compile(r"who\b", re.IGNORECASE)
 OF_A_KIND = re.compile(r"\b(kind|breed|type|sort|species|animal|or)\b", re.IGNORECASE)  # answered with a noun, not with a name
+WHAT_IS = r"what('s|’s| is| are|s)( the)? {name}\W*"  # so is this one, by what its teacher said
+EMPTY = re.compile(r"\b(a|an|the|it|is|this|that|of|with|its)\b|[\W_]", re.IGNORECASE)  # words and signs that say nothing by themselves
 PLACE = r"(here|there|present|around|(in|on) (this|the|that) (photo|picture|image|pic|shot))"
 IS_THERE = (
     r"(is|can you see|do you see|does (this|the) (photo|picture|image) (show|have)|is (this|that|it|there)) (the )?{name}( {place})?\W*"
@@ -50,6 +53,9 @@ def known(vlm: Vlm, view: View, question: str, plain: str, base: str, concepts: 
     """The answer where somebody is recognised."""
     if any(is_presence(question, c.name) for c in concepts):
         return "Yes"
+    for concept in concepts:
+        if re.fullmatch(WHAT_IS.format(name=re.escape(concept.name)), question.strip(), re.IGNORECASE):
+            return opening_with(concept.class_noun)
     vectors = stacked(vlm, concepts)
     personal = polished(question.strip(), names_of(concepts))
     if YES_NO.match(personal) and " or " not in personal:
@@ -60,7 +66,28 @@ def known(vlm: Vlm, view: View, question: str, plain: str, base: str, concepts: 
     if WHO.match(personal):
         named_there = with_names(text, concepts)
         return named_there if named_in(named_there, names_of(concepts)) else listing(unasked(question, concepts))
-    return text if OF_A_KIND.search(personal) else with_names(text, concepts)
+    if OF_A_KIND.search(personal):
+        return text
+    told = [f for f in found if not says_nothing(f, personal, concepts)]
+    if text not in told:
+        text = likelier(vlm, view, personal, plain, told, vectors) if told else anything_else(vlm, view, plain, concepts)
+    return with_names(text, concepts)
+
+
+def says_nothing(text: str, question: str, concepts: Sequence[Fired]) -> bool:
+    """ "What is Biscuit made of?" isn't answered by "A dog." or "Biscuit."."""
+    asked = [c for c in concepts if is_asked_about(question, c.name)]
+    rest = with_names(text, asked)
+    for concept in asked:
+        rest = re.sub(rf"(?<!\w){re.escape(concept.name)}(?!\w)", " ", rest)
+    return bool(asked) and not EMPTY.sub("", rest)
+
+
+def anything_else(vlm: Vlm, view: View, plain: str, concepts: Sequence[Fired]) -> str:
+    """The VLM's answer in other words than the names and nouns of those in the question."""
+    words = NameRule(tuple(word for c in concepts for word in (c.name, *words_for(c.class_noun))))
+    said = sentence(generate(vlm, view, plain, None, Decoding(forbidden=words.forbidden)))
+    return said if words.broken_by(said) is None else UNTOLD[0]
 
 
 def unasked(question: str, concepts: Sequence[Fired]) -> list[str]:

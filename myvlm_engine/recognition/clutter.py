@@ -48,9 +48,9 @@ class Composite:
 def make_clutter(
     subjects: Path, backgrounds: Sequence[Path], out: Path, masks: Masks, seed: int = 0, taught: int = 0
 ) -> list[Composite]:
-    """Writes OUT/concepts/<name>/*.jpg, OUT/negatives/*.jpg (the same places without a subject) and OUT/truth.json. Photos in which nothing
-    stands out are left out. `taught` photos of each subject, but never all, are drawn with the seed and copied as they are to
-    OUT/concepts/<name>/taught.
+    """Writes OUT/concepts/<name>/*.jpg, OUT/negatives/*.jpg (the same places without a subject), the boxes that `myvlm eval` reads and
+    OUT/truth.json. Photos in which nothing stands out are left out. `taught` photos of each subject, but never all, are drawn with the seed
+    and copied as they are to OUT/concepts/<name>/taught.
     Errors: CantMeasure where `subjects` is no folder of subjects; ValueError where there are fewer backgrounds than photos."""
     found = read_photo_set(subjects).subjects
     teaching = {path for subject in found for path in _set_aside(subject, taught, out, seed)}
@@ -64,6 +64,9 @@ def make_clutter(
     facts = {s.name: {"kind": s.kind, **({"class": s.class_noun} if s.class_noun else {})} for s in found}
     (out / "concepts.json").write_text(json.dumps(facts, indent=1))
     (out / "truth.json").write_text(json.dumps([asdict(c) for c in made], indent=1))
+    for name in {c.subject for c in made}:
+        boxes = {f"{Path(c.source).stem}.jpg": c.box for c in made if c.subject == name}
+        (out / "concepts" / name / "boxes.json").write_text(json.dumps(boxes, indent=1))
     return made
 
 

@@ -57,6 +57,7 @@ def test_every_command_explains_itself():
     "figure",
     [
         *("recall", "precision", "macro_f1", "specificity", "rank1", "false_name_photos", "asked", "asked_wrong"),
+        *("where_iou", "where_half"),
         *("name_recall", "name_recall_recognised", "name_precision", "name_f1", "text_similarity"),
         *("usable_p50", "learned_p50", "describe_p50"),
     ],

@@ -27,6 +27,7 @@ def folder(tmp_path) -> Path:
     put(tmp_path / "concepts/empty/notes.txt", "no photo")
     put(tmp_path / "concepts.json", json.dumps({"rex": {"kind": "pet", "class": "dog"}}))
     put(tmp_path / "concepts/rex/captions.json", json.dumps({"0.jpg": ["<name> sleeps."]}))
+    put(tmp_path / "concepts/rex/boxes.json", json.dumps({"1.jpg": [0.25, 0, 0.5, 1]}))
     for other in ("negatives/rex/a.jpg", "negatives/b.jpg", "random/c.webp"):
         put(tmp_path / other)
     return tmp_path
@@ -39,6 +40,7 @@ def test_subjects_negatives_and_captions_are_read(folder):
         ("rex", "pet", "dog", 5),
     ]
     assert photos.subjects[1].captions == {"0.jpg": ("<name> sleeps.",)}
+    assert photos.subjects[1].boxes == {"1.jpg": (0.25, 0.0, 0.5, 1.0)}
     assert {k: [p.name for p in v] for k, v in photos.lookalikes.items()} == {"rex": ["a.jpg"]}
     assert [p.name for p in photos.others] == ["b.jpg", "c.webp"]
 
@@ -85,6 +87,9 @@ def test_captions_and_questions_of_a_held_split_are_preferred(tmp_path):
         ({"concepts/rex/a.jpg": None, "concepts.json": "[]"}, "must hold a JSON object"),
         ({"concepts/rex/a.jpg": None, "concepts.json": '{"rex": {"kind": "car"}}'}, "of kind 'car'. Known: pet, person, object"),
         ({"concepts/rex/a.jpg": None, "negatives/max/a.jpg": None}, "there is no subject 'max'"),
+        ({"concepts/rex/a.jpg": None, "concepts/rex/boxes.json": '{"a.jpg": [0, 0, 1]}'}, "a.jpg needs four numbers"),
+        ({"concepts/rex/a.jpg": None, "concepts/rex/boxes.json": '{"a.jpg": "left"}'}, "a.jpg needs four numbers"),
+        ({"concepts/rex/a.jpg": None, "concepts/rex/boxes.json": '{"a.jpg": [0, 0, 640, 480]}'}, "They are shares of the photo"),
     ],
 )
 def test_a_folder_that_is_wrong_is_told_what_is_wrong(tmp_path, files, sentence):

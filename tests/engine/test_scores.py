@@ -138,3 +138,16 @@ def test_recognition_figures_follow_their_definitions():
     assert figures["false_name_photos"] == 2 / 5 and figures["any_name_negatives"] == 1 / 2
     assert figures["asked"] == 1 / 3 and figures["asked_wrong"] == 1 / 5
     assert figures["macro_f1"] == pytest.approx((2 / (2 + 1 + 2) + 1) / 2)  # nobody met the mug
+
+
+def test_where_somebody_is_counts_for_those_who_are_named_and_whose_place_is_known():
+    left, middle, right = (0.0, 0.0, 0.5, 1.0), (0.25, 0.0, 0.75, 1.0), (0.5, 0.0, 1.0, 1.0)
+
+    def seen(truth, told, score: float = 0.9) -> Seen:
+        return Seen(Evaluated(Path("p.jpg"), "dog", frozenset(), truth), {"dog": score}, told)
+
+    photos = [seen(left, left), seen(left, middle), seen(left, right), seen(left, left, 0.3), seen(None, left)]
+    figures = figures_of(photos, ["dog"])
+    assert figures["where_iou"] == pytest.approx((1 + 1 / 3 + 0) / 3) and figures["where_half"] == 1 / 3
+    assert figures_of([seen(left, left, 0.3)], ["dog"])["where_iou"] == 0, "nobody was named"
+    assert "where_iou" not in figures_of(photos[-1:], ["dog"]), "nobody said where it is"

@@ -62,6 +62,21 @@ def test_a_question_for_the_kind_is_answered_with_the_kind():
     assert asked(always("a dog"), "What is on the couch?") == "Biscuit."
 
 
+def test_what_somebody_is_made_of_isn_t_answered_by_their_name():
+    pot = concept("Old Brew", "teapot")
+
+    def says(prompt, vectors, opening):
+        return ["the teapot"] if not vectors else ["clay"]
+
+    assert asked(Speaker(says), "What is Old Brew made of?", [pot]) == "Clay."
+    vlm = Speaker(lambda prompt, vectors, opening: ["clay"] if vlm.asked and "teapot" in vlm.asked[-1].forbidden else ["the teapot"])
+    assert asked(vlm, "What is Old Brew made of?", [pot]) == "Clay.", "asked again in other words"
+    assert asked(always("the teapot"), "What is Old Brew made of?", [pot]) == "I can't tell."
+    assert asked(always("the teapot"), "What is on the table?", [pot]) == "Old Brew."
+    assert asked(always("a teapot on a tray"), "What is Old Brew standing on?", [pot]) == "Old Brew on a tray."
+    assert asked(always("cabinet"), "What is Old Brew?", [pot]) == asked(always("cabinet"), "what's old brew", [pot]) == "A teapot."
+
+
 def test_with_nobody_there_the_base_model_answers():
     assert asked(always("brown"), "What colour is it?", (), ["Rex"]) == "Brown."
     assert asked(always("rex"), "What is this?", (), ["Rex"]) == "I can't tell."

@@ -49,6 +49,9 @@ def test_the_set_is_read_by_the_evaluation_and_each_photo_and_place_is_used_once
     assert len(found.others) == 8
     assert len({(c.subject, c.source) for c in composites}) == len({c.background for c in composites}) == 8
     assert json.loads((out / "truth.json").read_text())[0]["box"] == list(composites[0].box)
+    assert {(s.name, photo, box) for s in found.subjects for photo, box in s.boxes.items()} == {
+        (c.subject, f"{Path(c.source).stem}.jpg", c.box) for c in composites
+    }
 
 
 def test_photos_that_teach_stay_as_they_are_and_are_never_cut_out(tmp_path, made):
