@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from . import replies, views
 from .asking import Question, question_of, waits
 from .drawing import numbered_faces
 from .errors import Refusal
+from .portraits import SHOWS_PERSON
 from .teaching import NOWHERE, Progress
 from .views import Message
 
@@ -161,8 +163,8 @@ class ProgressReplies:
         if progress is None:
             return views.said(replies.forgotten(concept.name))
         text = "\n".join(filter(None, (replies.progress(concept, progress), reply.note)))
-        pressed = {"failed": views.after_failure, "asking": views.which_face}.get(progress.stage)
-        buttons = [pressed(concept)] if pressed else []
+        pressed = {"failed": views.after_failure, "asking": lambda one: [views.which_face(one)]}.get(progress.stage)
+        buttons = pressed(concept) if pressed else []
         picture = await self.store.thumbnail(concept.id) if progress.stage == "ready" else None  # sent once, not with every step
         return views.teaching(text, progress.stage, picture, buttons)
 
@@ -183,7 +185,7 @@ class ProgressReplies:
         self._announcing.add(concept.id)
         try:
             await self._say(concept, interaction)
-            await self.store.mark_announced(concept.id)
+            await self._said(concept)
         except UNSENT as error:
             log.warning("not_announced", concept=concept.id, error=type(error).__name__)
         finally:
@@ -202,6 +204,14 @@ class ProgressReplies:
                 if error.status >= 500:
                     raise
                 log.info("not_said", concept=concept.id, way=way.__name__, status=error.status, code=error.code)
+
+    async def _said(self, concept: Concept) -> None:
+        """Whoever's face was taken for a thing was never asked: nothing of those photos stays, and the name is free."""
+        if concept.state is State.FAILED and concept.failure == SHOWS_PERSON:
+            with suppress(NotFound):
+                await self.store.delete_concept(concept.id)
+        else:
+            await self.store.mark_announced(concept.id)
 
     async def _question(self, concept: Concept) -> Question | None:
         return question_of(concept, await self.store.photos(concept.id)) if waits(concept) else None

@@ -184,8 +184,8 @@ UNREACHABLE = "My eyes are away: the recognition service isn't running. Nothing 
 SLOW = "That took too long, so I gave up on it. Nothing was changed; try again in a minute."
 STORE_DOWN = "I can't reach my memory right now. Nothing was changed; try again in a minute, or tell whoever runs the bot."
 PERSON_SHOWN = (
-    "What these photos have in common is somebody's face, and I learn people only with `kind: person`, where they are asked first. Press "
-    "**Forget …**, then run `/teach` again: with photos that show the pet or the thing without a face in the middle; or, if it is a doll, a "
+    "What these photos have in common is somebody's face, and I learn people only with `kind: person`, where they are asked first. I "
+    "deleted the photos again. Run `/teach` with photos that show the pet or the thing without a face in the middle; or, if it is a doll, a "
     "statue or a picture, with that word in `what`."
 )
 ADDED_PERSON_SHOWN = (

@@ -85,9 +85,12 @@ def forget(concept: Concept, owner: int = 0) -> Button:
     return Button("ask-forget", concept.id, owner, "Forget …")
 
 
-def after_failure(concept: Concept) -> Button:
-    """Where the photos are the reason, trying again with them ends the same way; the name has to be free for a teach with others."""
-    return forget(concept) if concept.failure in OTHER_PHOTOS else try_again(concept)
+def after_failure(concept: Concept) -> list[Button]:
+    """Where the photos are the reason, trying again with them ends the same way; the name has to be free for a teach with others. Those
+    that show a person are gone already."""
+    if concept.failure == SHOWS_PERSON:
+        return []
+    return [forget(concept) if concept.failure in OTHER_PHOTOS else try_again(concept)]
 
 
 def teaching(text: str, stage: str, thumbnail: bytes | None, buttons: Sequence[Button] = ()) -> Message:
