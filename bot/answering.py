@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from concept_store.names import name_key
-from concept_store.records import Concept, ConceptId, Kind, Match, Regions, Scope, State
+from concept_store.records import Box, Concept, ConceptId, Kind, Match, Regions, Scope, State
 from concept_store.store import ConceptStore
-from myvlm_engine.messages import AnswerReply, AnswerRequest, KnownConcept
+from myvlm_engine.messages import AnswerReply, AnswerRequest, KnownConcept, LocateRequest, overlap
 
-from .engine_client import Engine, EngineError
+from .engine_client import Engine, EngineError, EngineUnreachable
 from .names import DEFAULT_NOUNS, mentioned
 from .permissions import PEOPLE_SETTING
 from .photos import Photo
@@ -23,6 +23,7 @@ AT_MOST = 4  # concepts in one answer, the engine's own limit
 LOOKED_AT = 12  # matches that are asked of the store: those named, those that are doubtful, and people who may be off
 EVERYBODY = 1000
 DOUBTS = 2  # questions "Is this …?" under one answer
+AGREES = 0.3  # overlap from which on a box of the VLM is of the place that the head found
 BALANCE_SETTING = "balance"  # of a guild in the store: one of BALANCES
 
 
@@ -104,6 +105,21 @@ class Answerer:
         asked_from = (await self.balance(look.scope)).asked_from
         found = await self.store.match(look.scope, look.sights, asked_from, EVERYBODY, look.photo.digest)
         return next((match for match in await self._allowed(found) if match.concept.id == concept.id), None)
+
+    async def place(self, look: Look, match: Match) -> Box | None:
+        """Where it is. A VLM that grounds knows better where a dog ends, and not which dog: of its boxes the one counts that fits the
+        head's best, if any does. A person is where the face is."""
+        if match.box is None or match.concept.kind is Kind.PERSON:
+            return match.box
+        noun = match.concept.class_noun or DEFAULT_NOUNS[match.concept.kind.value]
+        try:
+            if not (await self.engine.health()).grounds:
+                return match.box
+            reply = await self.engine.locate(LocateRequest(photo=base64.b64encode(look.photo.data).decode(), class_noun=noun))
+        except (EngineError, EngineUnreachable):
+            return match.box  # what the head says is an answer
+        fits = {overlap(box, match.box): box for box in reply.boxes}
+        return fits[max(fits)] if fits and max(fits) >= AGREES else match.box
 
     async def balance(self, scope: Scope) -> Balance:
         chosen = await self.store.setting(scope.guild_id, BALANCE_SETTING) if scope.guild_id else None

@@ -22,6 +22,8 @@ from myvlm_engine.messages import (
     FitReply,
     FitRequest,
     HealthReply,
+    LocateReply,
+    LocateRequest,
     SeeReply,
     SeeRequest,
     TeachEvent,
@@ -66,6 +68,9 @@ class Engine(Protocol):
 
     async def answer(self, request: AnswerRequest) -> AnswerReply: ...
 
+    async def locate(self, request: LocateRequest) -> LocateReply:
+        """Boxes of all things of a kind; none of an engine whose VLM can't tell (`health().grounds`)."""
+
     async def health(self) -> HealthReply: ...
 
     async def close(self) -> None: ...
@@ -93,6 +98,9 @@ class HttpEngine:
 
     async def answer(self, request: AnswerRequest) -> AnswerReply:
         return await self._asked_again("/v1/answer", request, AnswerReply)
+
+    async def locate(self, request: LocateRequest) -> LocateReply:
+        return await self._asked_again("/v1/locate", request, LocateReply)
 
     async def health(self) -> HealthReply:
         return await self._ask("GET", "/v1/health", None, HealthReply, HEALTH_S)

@@ -27,6 +27,8 @@ from .messages import (
     FitRequest,
     Kind,
     KnownConcept,
+    LocateReply,
+    LocateRequest,
     SeeReply,
     SeeRequest,
     Sight,
@@ -76,7 +78,7 @@ class FiredConcept:
 
 
 class Engine:
-    """The four verbs over frozen parts. Not thread-safe: the service gives it one thread."""
+    """The five verbs over frozen parts. Not thread-safe: the service gives it one thread."""
 
     def __init__(self, parts: Parts):
         self.parts = parts
@@ -170,6 +172,18 @@ class Engine:
         concepts = [self._fired(c) for c in request.concepts]
         text, base_text, named = self.parts.answer(self.parts.vlm, view, request.question, concepts, request.absent_names)
         return AnswerReply(text=text, base_text=base_text, named=named, seconds=time.monotonic() - started)
+
+    def locate(self, request: LocateRequest) -> LocateReply:
+        """Where the VLM itself sees things of a kind; nothing where it wasn't made for that. Errors: NotAPicture."""
+        image = decode_photo(request.photo)
+        if not self.grounds:
+            return LocateReply(boxes=[])
+        vlm: Any = self.parts.vlm
+        return LocateReply(boxes=vlm.places(vlm.views([image])[0], request.class_noun))
+
+    @property
+    def grounds(self) -> bool:
+        return getattr(self.parts.vlm, "grounds", False)
 
     def _fired(self, known: KnownConcept) -> FiredConcept:
         embedding = self._vectors(known.embedding) if known.embedding else None

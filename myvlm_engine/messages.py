@@ -15,6 +15,15 @@ Kind = Literal["pet", "person", "object"]
 Base64 = str
 Name = Annotated[str, Field(min_length=1, max_length=100)]  # the bot's limit is 32
 Box = tuple[float, float, float, float]  # left, top, right, bottom as shares of the photo, 0..1
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes that have an area."""
+    shared = max(0.0, min(one[2], other[2]) - max(one[0], other[0])) * max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
+    area = lambda box: (box[2] - box[0]) * (box[3] - box[1])
+    return shared / (area(one) + area(other) - shared)
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Place = tuple[Share, Share, Share, Share]  # a box that somebody asks about
 MAX_PLACES = 8  # in one request
@@ -127,6 +136,17 @@ class AnswerRequest(Message):
     absent_names: list[str] = []  # concepts of the scope that did not fire: must not be named unless the question names them
 
 
+class LocateRequest(Message):
+    """Where a VLM that grounds says that things of a kind are. Which of them is meant, is for heads to say."""
+
+    photo: Base64
+    class_noun: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class LocateReply(Message):
+    boxes: list[Box]  # none of a VLM that can't tell
+
+
 class NamedConcept(Message):
     name: str
     how: Literal["embedding", "substitution", "missing"]  # missing: fired, but the text doesn't name it
@@ -151,6 +171,7 @@ class HealthReply(Message):
     uptime_s: float
     memory_bytes: int
     version: str
+    grounds: bool = False  # whether /v1/locate has something to tell
     failure: str | None = None  # why the models couldn't be loaded; the engine must be started again once it is mended
 
 

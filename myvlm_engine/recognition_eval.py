@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from .concept_trial import FIRES_AT, Look, Match
-from .messages import FACES, Box, FitRequest, Head, Kind, Sight, pack
+from .messages import FACES, Box, FitRequest, Head, Kind, Sight, overlap, pack
 from .photo_sets import CantMeasure, PhotoSet, Split, read_photo_set, split
 from .pocket.weights import cache_folder
 from .recognition.afar import room_hash
@@ -182,13 +182,6 @@ def figures_of(seen: Sequence[Seen], names: Sequence[str]) -> dict[str, float]:
         "asked_wrong": _share(sum(bool(s.asked & s.photo.negative_of) for s in seen), len(seen)),
         **(where if any(s.photo.box for s in own) else {}),
     }
-
-
-def overlap(one: Box, other: Box) -> float:
-    """Intersection over union of two boxes."""
-    shared = max(0.0, min(one[2], other[2]) - max(one[0], other[0])) * max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
-    area = lambda box: (box[2] - box[0]) * (box[3] - box[1])
-    return shared / (area(one) + area(other) - shared)
 
 
 def _f1(seen: Sequence[Seen], name: str) -> float:

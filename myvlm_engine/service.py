@@ -1,4 +1,4 @@
-"""The engine over HTTP: POST /v1/see, /v1/fit, /v1/teach (a stream of JSON lines), /v1/answer and GET /v1/health.
+"""The engine over HTTP: POST /v1/see, /v1/fit, /v1/teach (a stream of JSON lines), /v1/answer, /v1/locate and GET /v1/health.
 
 The port answers at once and the models load behind it. Logs hold ids, sizes and times, never pictures, vectors or texts.
 Knows nothing of how the engine does what it does.
@@ -26,7 +26,19 @@ from starlette.types import Receive, Scope, Send
 from .errors import BadRequest, CallerGone, EngineError, NotReady, as_engine_error, told_as_engine_errors, where
 from .gate import Gate
 from .line import Line, TeachSlots
-from .messages import AnswerReply, AnswerRequest, FitReply, FitRequest, HealthReply, SeeReply, SeeRequest, TeachEvent, TeachRequest
+from .messages import (
+    AnswerReply,
+    AnswerRequest,
+    FitReply,
+    FitRequest,
+    HealthReply,
+    LocateReply,
+    LocateRequest,
+    SeeReply,
+    SeeRequest,
+    TeachEvent,
+    TeachRequest,
+)
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -81,6 +93,7 @@ def create_app(load: Callable[[], Engine], token: str = "", limits: Limits = Lim
     app.post("/v1/fit")(_fit)
     app.post("/v1/teach")(_teach)
     app.post("/v1/answer")(_answer)
+    app.post("/v1/locate")(_locate)
     app.get("/v1/health")(_health)
     return app
 
@@ -107,6 +120,10 @@ async def _fit(request: Request, body: FitRequest) -> FitReply:
 
 async def _answer(request: Request, body: AnswerRequest) -> AnswerReply:
     return await _served(request, lambda engine: engine.answer(body))
+
+
+async def _locate(request: Request, body: LocateRequest) -> LocateReply:
+    return await _served(request, lambda engine: engine.locate(body))
 
 
 async def _teach(request: Request, body: TeachRequest) -> Response:
@@ -144,6 +161,7 @@ async def _health(request: Request) -> HealthReply:
         uptime_s=time.monotonic() - desk.started_at,
         memory_bytes=psutil.Process().memory_info().rss,
         version=_version(),
+        grounds=engine.grounds if engine else False,
         failure=desk.failure,
     )
 

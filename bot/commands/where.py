@@ -41,7 +41,8 @@ async def where(interaction: Interaction, name: str, photo: discord.Attachment, 
         look = await bot.answerer.look(await read_attachment(bot.reader, photo, 0), scope)
         found = await bot.answerer.find(look, concept)
         certain = found is not None and found.score >= (await bot.answerer.balance(scope)).named_from
-        drawn = await asyncio.to_thread(boxed, look.photo.data, [found.box if found else None])
+        place = await bot.answerer.place(look, found) if found else None
+        drawn = await asyncio.to_thread(boxed, look.photo.data, [place])
         await reply(interaction, views.pictured(replies.where(concept, found, certain), drawn))
 
 

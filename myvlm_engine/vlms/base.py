@@ -92,6 +92,8 @@ class Vlm(Protocol):
     def candidates(self, view: View, prompt: str | None, concepts: torch.Tensor, decoding: Decoding = Decoding()) -> list[str]:
         """Captions (prompt None) or answers, best first. With K = 0 and nothing forbidden: the base model's own, bit for bit."""
 
+    # grounds: bool, and places(view, class_noun) -> list[Box], optional: where it says that things of this kind are, shares of the photo
+
 
 def losses_together(vlm: Vlm, asked: Sequence[Asked], attention: bool) -> list[Losses]:
     """What several concepts lose, each with its own views: in one batch where the VLM has `losses_together`, else one after another."""

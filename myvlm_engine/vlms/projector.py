@@ -17,10 +17,12 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from ..messages import Box
 from .answers import Answer, as_plain_words, encode_answer, label_rows, name_rows, opening_ids, reduce_logits, rows_at, tidy
 from .attention import ColumnRecorder, register
 from .base import Decoding, Recipe, View
 from .batches import BatchedVlm, Row, with_fewer_beams
+from .grounding import PALIGEMMA, QWEN2_5, QWEN3, Grounding, Verbatim
 from .name_guard import guarded
 from .writing import decoding_options, end_tokens, without_settings
 
@@ -39,6 +41,13 @@ class ProjectorFamily:
     lead: str = ""  # between the prompt and the answer
     answer_type: int = 0  # what parallel sequences (token types) hold for the answer's tokens
     processing: Mapping[str, Any] = field(default_factory=dict)  # for the image processor
+    grounding: Grounding | None = None  # how it is asked where things are; None: it wasn't taught that, or in no way that is known
+
+    def words(self, prompt: str | None) -> str:
+        """What stands beside the photo."""
+        if prompt is None:
+            return self.caption_prompt
+        return prompt if isinstance(prompt, Verbatim) else self.question.format(prompt)
 
 
 ONE_TILE = {"do_image_splitting": False}  # one tile a photo, not seventeen: a photo is looked at a hundred times
@@ -49,10 +58,10 @@ FAMILIES = {
     "llava-onevision": ProjectorFamily(question=SHORT),
     "idefics3": ProjectorFamily(end="<end_of_utterance>", lead=" ", processing=ONE_TILE),
     "smolvlm": ProjectorFamily(end="<end_of_utterance>", lead=" ", processing=ONE_TILE),
-    "qwen2.5-vl": ProjectorFamily(),
-    "qwen3-vl": ProjectorFamily(),
+    "qwen2.5-vl": ProjectorFamily(grounding=QWEN2_5),
+    "qwen3-vl": ProjectorFamily(grounding=QWEN3),
     # trained on tasks, not on chats; its prompt sees itself from both sides (token type 0), its answer doesn't (1)
-    "paligemma": ProjectorFamily("caption en", "answer en {}", "<image>{}", answer_type=1),
+    "paligemma": ProjectorFamily("caption en", "answer en {}", "<image>{}", answer_type=1, grounding=PALIGEMMA),
     "gemma3": ProjectorFamily(end="<end_of_turn>"),
     "internvl": ProjectorFamily(processing={"crop_to_patches": False}),
 }
@@ -154,8 +163,7 @@ class ProjectorVlm(BatchedVlm):
 
     def _laid_out(self, image: Image.Image, prompt: str | None) -> Mapping[str, torch.Tensor]:
         """What the processor makes of a photo and a prompt."""
-        asked = self.family.caption_prompt if prompt is None else self.family.question.format(prompt)
-        words = as_plain_words(self.tokenizer, asked)
+        words = as_plain_words(self.tokenizer, self.family.words(prompt))
         if self.family.template is not None:
             text = self.family.template.format(words)
             return self.processor(text=[text], images=[image], return_tensors="pt", **self.family.processing)
@@ -279,6 +287,28 @@ class ProjectorVlm(BatchedVlm):
 
         out = with_fewer_beams(write, max(decoding.beams, decoding.candidates))
         return [tidy(text) for text in self.tokenizer.batch_decode(out[:, start:], skip_special_tokens=True)]
+
+    # -- grounding
+    @property
+    def grounds(self) -> bool:
+        return self.family.grounding is not None
+
+    def places(self, view: View, class_noun: str) -> list[Box]:
+        grounding = self.family.grounding
+        if grounding is None:
+            return []
+        decoding = Decoding(beams=1, max_tokens=grounding.max_tokens)
+        said = self.candidates(view, grounding.asked(class_noun), torch.zeros(0, self.width), decoding)
+        return grounding.read(said[0], self._size_of(view))
+
+    def _size_of(self, view: View) -> tuple[int, int]:
+        """(width, height) px of the photo as the model sees it: Qwen-VL resizes it to whole patches, others to a square."""
+        grid = view.state.positions.get("image_grid_thw")
+        if grid is None:
+            return view.image_size
+        _, rows, columns = grid[0].tolist()
+        patch = self.model.config.vision_config.patch_size
+        return columns * patch, rows * patch
 
 
 def _inserted(sequence: Sequence[int], at: int, new: Sequence[int], after: Sequence[int]) -> list[int]:

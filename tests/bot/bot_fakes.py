@@ -24,6 +24,8 @@ from myvlm_engine.messages import (
     FitRequest,
     Head,
     HealthReply,
+    LocateReply,
+    LocateRequest,
     NamedConcept,
     SeeReply,
     Sight,
@@ -50,6 +52,8 @@ class FakeEngine:
         self.sees_from_afar = False
         self.sees_quarters = False  # of the photo, and of places in it
         self.looked_closer: list[list[Box]] = []
+        self.places: list[Box] | None = None  # of every kind of thing, by a VLM that grounds; None: it doesn't
+        self.located: list[LocateRequest] = []
         self.refuse: dict[str, EngineError] = {}  # verb -> error
         self.break_after: int | None = None  # steps after which the stream is cut, once
         self.gate = asyncio.Event()
@@ -121,9 +125,15 @@ class FakeEngine:
         text = f"yes, {names}" if request.question else f"{names} on the grass."
         return AnswerReply(text=text, base_text="an animal on the grass.", named=named, seconds=0.1)
 
+    async def locate(self, request: LocateRequest) -> LocateReply:
+        self._called("locate")
+        self.located.append(request)
+        return LocateReply(boxes=self.places or [])
+
     async def health(self) -> HealthReply:
         self._called("health")
         return HealthReply(
+            grounds=self.places is not None,
             ready=self.ready,
             vlm=self.vlm,
             encoders=self.encoders,

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from bot_fakes import ENCODER, GREEN, RED, photo_of, upload, uploads
+from bot_fakes import ENCODER, GREEN, RED, photo_of, refusal_of, upload, uploads
 from PIL import Image
 
 from bot.drawing import boxed
@@ -26,6 +26,31 @@ async def test_where_frames_the_place_and_says_how_sure(town, read):
     assert "**Biscuit** is here, 9" in read(told.response)
     (shown,) = told.response.attachments
     assert shown.filename == "where.jpg" and not told.ephemeral
+
+
+@pytest.mark.parametrize(
+    ("places", "framed"),
+    [
+        (None, (0.0, 0.0, 1.0, 1.0)),  # a VLM that doesn't ground: by the head alone
+        ([], (0.0, 0.0, 1.0, 1.0)),
+        ([(0.0, 0.0, 0.2, 0.2), (0.1, 0.0, 1.0, 0.8)], (0.1, 0.0, 1.0, 0.8)),
+        ([(0.0, 0.0, 0.2, 0.2)], (0.0, 0.0, 1.0, 1.0)),  # another dog's
+    ],
+)
+async def test_where_a_vlm_grounds_the_frame_is_its_own_if_it_agrees_with_the_head(town, read, monkeypatch, places, framed):
+    await teach(town, what="dog")
+    town.engine.places, drawn = places, []
+    monkeypatch.setattr("bot.commands.where.boxed", lambda photo, boxes: drawn.extend(boxes) or photo)
+    told = await town.bob.slash(town.channel, "where", name="biscuit", photo=upload(RED, 9))
+    assert "**Biscuit** is here, 9" in read(told.response) and drawn == [framed]
+    assert [request.class_noun for request in town.engine.located] == ([] if places is None else ["dog"])
+
+
+async def test_where_an_engine_can_t_tell_the_place_the_head_does(town, read):
+    await teach(town)
+    town.engine.places, town.engine.refuse["locate"] = [(0.1, 0.0, 1.0, 0.8)], refusal_of("out_of_memory")
+    told = await town.bob.slash(town.channel, "where", name="biscuit", photo=upload(RED, 9))
+    assert "**Biscuit** is here, 9" in read(told.response) and told.response.attachments
 
 
 async def test_where_says_that_it_is_not_there_or_not_known(town, read):

@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 import structlog
-from engine_fakes import ENCODER, VLM, WIDTH, Teacher, fake_engine, photo, teach_request
+from engine_fakes import ENCODER, VLM, WIDTH, FakeVlm, Teacher, fake_engine, photo, teach_request
 
 from myvlm_engine.concept_embedding import read_embedding
 from myvlm_engine.engine import Engine
@@ -184,6 +184,25 @@ async def test_an_answer_names_learned_and_unlearned_concepts():
     assert reply.json()["seconds"] >= 0
 
 
+async def test_places_are_told_by_a_vlm_that_grounds_and_by_no_other():
+    class Grounding(FakeVlm):
+        grounds = True
+
+        def places(self, view, class_noun):
+            return [(0.0, 0.0, 0.5, 0.5)] if (view.state, class_noun) == ("red", "ball") else []
+
+    def grounding() -> Engine:
+        return Engine(replace(fake_engine().parts, vlm=Grounding()))
+
+    async with served(grounding) as client:
+        assert (await client.get("/v1/health")).json()["grounds"] is True
+        told = await client.post("/v1/locate", json={"photo": PHOTO, "class_noun": "ball"})
+        assert told.json() == {"boxes": [[0.0, 0.0, 0.5, 0.5]]}
+    async with served() as client:
+        assert (await client.get("/v1/health")).json()["grounds"] is False
+        assert (await client.post("/v1/locate", json={"photo": PHOTO, "class_noun": "ball"})).json() == {"boxes": []}
+
+
 def foreign_embedding() -> str:
     import numpy as np
 
@@ -229,6 +248,8 @@ REFUSED = [
     ("fit", {"kind": "pet", "positives": [OWN_SIGHT | {"vectors": pack([0, 0, float("nan")])}]}, 400, "bad_request", NOT_FINITE),
     ("teach", body(teach_request()) | {"name": ""}, 400, "bad_request", {"what": "name: string_too_short"}),
     ("answer", {"photo": PHOTO, "question": "?" * 1001}, 400, "bad_request", {"what": "question: string_too_long"}),
+    ("locate", {"photo": PHOTO, "class_noun": ""}, 400, "bad_request", {"what": "class_noun: string_too_short"}),
+    ("locate", {"photo": PHOTO[:200], "class_noun": "dog"}, 422, "not_a_picture", {}),
     ("nonsense", {}, 404, "bad_request", {"what": "no such address"}),
 ]
 
