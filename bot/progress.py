@@ -207,7 +207,7 @@ class ProgressReplies:
 
     async def _said(self, concept: Concept) -> None:
         """Whoever's face was taken for a thing was never asked: nothing of those photos stays, and the name is free."""
-        if concept.state is State.FAILED and concept.failure == SHOWS_PERSON:
+        if concept.state is State.FAILED and concept.failure == SHOWS_PERSON and not concept.has_head:
             with suppress(NotFound):
                 await self.store.delete_concept(concept.id)
         else:

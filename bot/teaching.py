@@ -315,7 +315,7 @@ class Teacher:
         fresh = added or await self.store.head(concept.id, seen[0].encoder) is None
         if fresh:
             reply = await self.engine.fit(await self._fit_request(concept, seen))
-            if added:
+            if added and not (concept.has_head and all(photo.box is None for photo in photos)):  # one was only taken out
                 await self._refuse_people(concept, photos, pictured, reply.photo_boxes)
             await self.store.save_head(lease.claim, head_of(reply.head))
             for photo, box in zip(photos, reply.photo_boxes, strict=False):

@@ -339,6 +339,16 @@ async def test_what_was_learned_before_is_learned_again_whatever_it_looks_like(r
     assert (await room.store.concept(concept.id)).failure != SHOWS_PERSON
 
 
+async def test_what_was_learned_is_not_refused_because_a_photo_was_taken_out(room):
+    concept = await taught(room.store)
+    await room.run()
+    room.engine.faces = [(0.3, 0.2, 0.7, 0.8)]
+    await room.store.remove_photo((await room.store.photos(concept.id))[0].id)
+    await room.run()
+    ended = await room.store.concept(concept.id)
+    assert (ended.state, ended.failure, ended.photo_count) == (State.READY, None, concept.photo_count - 1)
+
+
 async def test_a_fault_of_ours_fails_the_concept_and_spares_the_next(room):
     async def broken(request: object) -> None:
         raise KeyError("surprise")
