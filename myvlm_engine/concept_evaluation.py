@@ -40,7 +40,7 @@ from .messages import Head
 from .methods import METHODS, Method, engine_for, method_named
 from .photo_sets import PhotoSet, kinds_in, read_photo_set, split
 from .recognition.encoders import Encoder
-from .recognition_eval import Enrolment, MakeLook, Seen, Sights, all_photos, evaluate_recognition, figures_of, run_seed
+from .recognition_eval import Enrolment, MakeLook, Seen, Sights, all_photos, evaluate_recognition, figures_of, means, run_seed
 from .remembering import Memory, remembering
 from .report import Report, TaughtConcept
 from .text_metrics import similarities
@@ -274,7 +274,7 @@ def summed_up(trials: Sequence[Trial]) -> dict[str, Any]:
         "describe_p50": middle([s.seconds for t in trials for s in t.said]),
     }
     return {
-        "recognition": {name: fmean(t.recognition[name] for t in trials) for name in trials[0].recognition},
+        "recognition": means([t.recognition for t in trials]),
         "captions": {name: fmean(t.captions[name] for t in trials) for name in trials[0].captions},
         "seconds": seconds,
         **composite_means(trials),
@@ -287,11 +287,6 @@ def composite_means(trials: Sequence[Trial]) -> dict[str, Any]:
     """{"composites": {"2": …}}, means over seeds; {} where none were asked for."""
     found = {size: means([t.composites[size] for t in trials]) for size in trials[0].composites}
     return {"composites": found} if found else {}
-
-
-def means(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Of each figure over seeds."""
-    return {name: fmean(f[name] for f in figures) for name in figures[0]}
 
 
 def middle(values: Sequence[float]) -> float:

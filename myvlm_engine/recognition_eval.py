@@ -92,7 +92,7 @@ def evaluate_recognition(
     trials = [run_seed(found, sights, make_look, shots, seed, limit) for seed in seeds]
     per_seed = [figures_of(seen, [s.name for s in found.subjects]) for seen, _ in trials]
     return {
-        **{name: statistics.fmean(f[name] for f in per_seed) for name in per_seed[0]},
+        **means(per_seed),
         "fit_p50": statistics.median(s for _, enrolment in trials for s in enrolment.fit_s),
         "photos": len(trials[0][0]),
     }
@@ -159,15 +159,15 @@ def evaluated_photos(found: PhotoSet, splits: Sequence[Split]) -> list[Evaluated
 
 def figures_of(seen: Sequence[Seen], names: Sequence[str]) -> dict[str, float]:
     """FIGURES, "any_name_negatives", "wrong_name_subjects" (the share of subjects' photos with a wrong name), "asked" (whose own head is
-    not sure) and "asked_wrong" (the share of all photos with a question about somebody who isn't in them) of one seed; and where the set
-    says where subjects are, "where_iou" and "where_half": of named subjects, the mean overlap (intersection over union) of the box that is
-    told with the true one, and the share with at least half. Shares of nothing are 0."""
+    not sure) and "asked_wrong" (the share of all photos with a question about somebody who isn't in them) of one seed. Where the set says
+    where those are that are named, also "where_iou" and "where_half": the mean overlap (intersection over union) of the box that is told
+    with the true one, and the share with at least half. Other shares of nothing are 0."""
     own = [s for s in seen if s.photo.subject is not None]
     hits = sum(s.photo.subject in s.fired for s in own)
     wrong = sum(len(s.wrong) for s in seen)
     nobody = [s for s in seen if s.photo.subject is None]
     told = [overlap(s.photo.box, s.box) for s in own if s.photo.box and s.box and s.photo.subject in s.fired]
-    where = {"where_iou": _share(sum(told), len(told)), "where_half": _share(sum(one >= 0.5 for one in told), len(told))}
+    where = {"where_iou": statistics.fmean(told), "where_half": statistics.fmean(one >= 0.5 for one in told)} if told else {}
     met = [name for name in names if any(name == s.photo.subject or name in s.wrong for s in seen)]  # with a limit not all are
     return {
         "recall": _share(hits, len(own)),
@@ -180,8 +180,14 @@ def figures_of(seen: Sequence[Seen], names: Sequence[str]) -> dict[str, float]:
         "wrong_name_subjects": _share(sum(bool(s.wrong) for s in own), len(own)),
         "asked": _share(sum(s.photo.subject in s.asked for s in own), len(own)),
         "asked_wrong": _share(sum(bool(s.asked & s.photo.negative_of) for s in seen), len(seen)),
-        **(where if any(s.photo.box for s in own) else {}),
+        **where,
     }
+
+
+def means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of each figure over the seeds that have it."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: statistics.fmean(row[name] for row in rows if name in row) for name in names}
 
 
 def _f1(seen: Sequence[Seen], name: str) -> float:

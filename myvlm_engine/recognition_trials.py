@@ -26,7 +26,7 @@ from .recognition.fitting import fit_head
 from .recognition.heads import standardised
 from .recognition.negatives import Bank, load_bank, read_photo
 from .recognition.windows import Box
-from .recognition_eval import Enrolment, Evaluated, MakeLook, Seen, Sights, all_photos, figures_of, looked_at, run_seed
+from .recognition_eval import Enrolment, Evaluated, MakeLook, Seen, Sights, all_photos, figures_of, looked_at, means, run_seed
 
 BINS = ((0.1, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 1.0))  # of scores; the last one includes 1
 AT_ONCE = 100  # distractors held against the bank at a time
@@ -73,10 +73,6 @@ def recognition_trials(
         given = [corrected(Ground(names, sights, make_look, encoder), *trial, corrections, seed) for seed, trial in enumerate(trials)]
         figures["corrections"] = {part: means([each[part] for each in given]) for part in given[0]}
     return figures
-
-
-def means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: statistics.fmean(row[name] for row in rows) for name in rows[0]}
 
 
 # -- how true scores are

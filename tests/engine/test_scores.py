@@ -10,7 +10,7 @@ import pytest
 from myvlm_engine.answer_scores import answer_scores, exact_match, question_kind, soft_match
 from myvlm_engine.caption_scores import Called, Said, caption_scores, names_in, without_names
 from myvlm_engine.display_names import NAMES, display_names
-from myvlm_engine.recognition_eval import Evaluated, Seen, figures_of
+from myvlm_engine.recognition_eval import Evaluated, Seen, figures_of, means
 from myvlm_engine.text_metrics import caption_metrics, similarities, similarity_to_references
 
 CALLED = {"dog": Called("Biscuit", "dog"), "cat": Called("Corgi Joe", "animal"), "mug": Called("Joe", "mug")}
@@ -149,5 +149,7 @@ def test_where_somebody_is_counts_for_those_who_are_named_and_whose_place_is_kno
     photos = [seen(left, left), seen(left, middle), seen(left, right), seen(left, left, 0.3), seen(None, left)]
     figures = figures_of(photos, ["dog"])
     assert figures["where_iou"] == pytest.approx((1 + 1 / 3 + 0) / 3) and figures["where_half"] == 1 / 3
-    assert figures_of([seen(left, left, 0.3)], ["dog"])["where_iou"] == 0, "nobody was named"
+    nowhere = figures_of([seen(left, left, 0.3)], ["dog"])
+    assert "where_iou" not in nowhere, "nobody was named"
     assert "where_iou" not in figures_of(photos[-1:], ["dog"]), "nobody said where it is"
+    assert means([figures, nowhere])["where_half"] == 1 / 3 and means([figures, nowhere])["recall"] == 4 / 10
