@@ -22,6 +22,7 @@ from .vision import TOKEN_CHANNELS, VisionTower, half_is_fast, imagenet_names, s
 from .words import WordSpotter, load_spotter, word_shares, words_of_all
 
 CAPTION_PROMPT = "Describe this photo."
+PET_SENTENCES = ("A {} is looking at the camera.", "A close-up of a {}.", "A {} at home.")  # of photos with a label and no caption
 TOKENS = 26
 DRAFTS = "drafts.json"
 CAPTIONED = ("flickr8k", "coco_mix")  # sources whose captions people wrote
@@ -86,7 +87,7 @@ def _labelled(folder: Path, source: str) -> Iterator[Example]:
         if label in ("cat", "dog"):
             other = "dog" if label == "cat" else "cat"
             answers |= {
-                CAPTION_PROMPT: [f"A {label} is looking at the camera.", f"A close-up of a {label}.", f"A {label} at home."],
+                CAPTION_PROMPT: [sentence.format(label) for sentence in PET_SENTENCES],
                 f"Is there a {label} in the photo?": ["yes"],
                 f"Is there a {other} in the photo?": ["no"],
                 "What animal is this?": [label],
@@ -94,6 +95,11 @@ def _labelled(folder: Path, source: str) -> Iterator[Example]:
             if row.get("breed"):
                 answers[f"What breed is the {label}?"] = [row["breed"].lower()]
         yield Example(folder / row["image"], source, _held(index, 20), answers)
+
+
+def labelled_pet(caption: str) -> str | None:
+    """"cat" or "dog" where the caption is one of those that such photos were given: it tells what the label tells, and no more."""
+    return next((pet for pet in ("cat", "dog") if caption in [sentence.format(pet) for sentence in PET_SENTENCES]), None)
 
 
 def tidy(caption: str) -> str:
