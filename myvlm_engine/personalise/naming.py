@@ -18,7 +18,7 @@ import torch
 from ..messages import NamedConcept
 from ..vlms.base import Decoding, Target, View, Vlm, generate
 from ..vlms.name_rule import NameRule
-from .phrases import listing, named_in, opening_with, polished, put_names, tidy
+from .phrases import listing, named_in, opening_with, polished, put_names, tidy, unstammered
 
 NAMELESS = ("A photo.", "…", "")  # captions where nothing else may be said; the last can't name anybody
 UNTOLD = ("I can't tell.", "…", "")  # answers
@@ -116,7 +116,7 @@ def openings(concepts: Sequence[Fired]) -> list[str]:
 def with_names(text: str, concepts: Sequence[Fired]) -> str:
     """The text with noun phrases replaced for the concepts that it doesn't name yet."""
     names = names_of(concepts)
-    text = polished(tidy(text), names)
+    text = unstammered(polished(tidy(text), names), names)
     there = named_in(text, names)
     return put_names(text, [(c.class_noun, c.name) for c in concepts if c.name not in there], keep=names)
 

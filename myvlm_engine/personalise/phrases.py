@@ -147,6 +147,16 @@ def polished(text: str, names: Iterable[str]) -> str:
     return text
 
 
+def unstammered(text: str, names: Iterable[str]) -> str:
+    """"Wobbles cat is looking at the camera." -> "Wobbles is looking at the camera.": no noun right behind a name, where a verb or the end
+    comes next. "Biscuit dog bed" stays."""
+    known = set(names)
+    for name in known:
+        behind = rf"(?<!\w)({re.escape(name)}) (?:cat|dog)(?= (?:is|are|was|were|\w+ing)\b|[.,]|$)"
+        text = re.sub(behind, lambda found: found[0] if found[0] in known else found[1], text)
+    return text
+
+
 def tidy(text: str) -> str:
     """Single spaces, no space before punctuation, first letter as it is (a name keeps its case)."""
     return re.sub(r"\s+([.,;!?])", r"\1", " ".join(text.split()))

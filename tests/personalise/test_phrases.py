@@ -2,7 +2,18 @@
 
 import pytest
 
-from myvlm_engine.personalise.phrases import listing, mentions, named_in, opening_with, plural, polished, put_name, put_names, words_for
+from myvlm_engine.personalise.phrases import (
+    listing,
+    mentions,
+    named_in,
+    opening_with,
+    plural,
+    polished,
+    put_name,
+    put_names,
+    unstammered,
+    words_for,
+)
 
 
 @pytest.mark.parametrize(
@@ -86,3 +97,19 @@ def test_names_are_written_as_their_owner_writes_them():
     assert polished("The Biscuit and biscuit eat a biscuit with The Captain.", ["Biscuit", "The Captain"]) == (
         "Biscuit and Biscuit eat a biscuit with The Captain."
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [
+        ("Wobbles cat is looking at the camera.", "Wobbles is looking at the camera."),
+        ("Trinket cat playing with a tennis ball.", "Trinket playing with a tennis ball."),
+        ("A photo of Trinket dog.", "A photo of Trinket."),
+        ("Trinket dog bed on the floor.", "Trinket dog bed on the floor."),
+        ("Trinket and a dog is near.", "Trinket and a dog is near."),
+        ("Trinkets cat is here.", "Trinkets cat is here."),
+    ],
+)
+def test_no_noun_is_said_right_behind_a_name(said, instead):
+    assert unstammered(said, ["Wobbles", "Trinket"]) == instead
+    assert unstammered("Mr cat is here.", ["Mr", "Mr cat"]) == "Mr cat is here."
