@@ -111,7 +111,7 @@ class Answerer:
         head's best, if any does. A person is where the face is."""
         if match.box is None or match.concept.kind is Kind.PERSON:
             return match.box
-        noun = match.concept.class_noun or DEFAULT_NOUNS[match.concept.kind.value]
+        noun = noun_of(match.concept)
         try:
             if not (await self.engine.health()).grounds:
                 return match.box
@@ -184,7 +184,7 @@ class Answerer:
         concept = match.concept
         return KnownConcept(
             name=concept.name,
-            class_noun=concept.class_noun or DEFAULT_NOUNS[concept.kind.value],
+            class_noun=noun_of(concept),
             kind=concept.kind.value,
             embedding=await self._embedding(match),
             box=match.box,
@@ -199,12 +199,17 @@ class Answerer:
         return base64.b64encode(embedding.data).decode() if embedding and embedding.finished else None
 
 
+def noun_of(concept: Concept) -> str:
+    """What it is called where its name isn't said; the kind's own word where nobody said."""
+    return concept.class_noun or DEFAULT_NOUNS[concept.kind.value]
+
+
 def recognised(matches: Sequence[Match], reply: AnswerReply | None) -> tuple[Recognised, ...]:
     how = {named.name: named.how for named in reply.named} if reply else {}
     return tuple(
         Recognised(
             name=match.concept.name,
-            class_noun=match.concept.class_noun or DEFAULT_NOUNS[match.concept.kind.value],
+            class_noun=noun_of(match.concept),
             score=match.score,
             how=how.get(match.concept.name, "missing"),
             learning=match.concept.state is not State.READY,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
 from typing import Any, NamedTuple
 
 from .caption_scores import Said, caption_scores, names_in
@@ -275,7 +275,7 @@ def summed_up(trials: Sequence[Trial]) -> dict[str, Any]:
     }
     return {
         "recognition": means([t.recognition for t in trials]),
-        "captions": {name: fmean(t.captions[name] for t in trials) for name in trials[0].captions},
+        "captions": means([t.captions for t in trials]),
         "seconds": seconds,
         **composite_means(trials),
         "per_seed": [{"recognition": dict(t.recognition), "captions": dict(t.captions)} for t in trials],

@@ -9,6 +9,7 @@ import pytest
 from concept_store.errors import WrongFingerprint
 from concept_store.matching import AGREEING, match_heads, match_stacked, stack, worth_a_closer_look
 from concept_store.records import Head, Regions
+from myvlm_engine.messages import overlap
 from myvlm_engine.recognition.heads import LinearHead, Views, agreed, by_looks, corrected
 
 WHOLE, LEFT, RIGHT = (0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 0.4, 1.0), (0.6, 0.0, 1.0, 1.0)
@@ -159,13 +160,6 @@ def test_a_small_look_alike_that_was_corrected_is_neither_named_nor_asked_about(
         assert found.score < 0.25
 
 
-def shared(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    """Intersection over union of two boxes."""
-    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
-    inside, area = np.clip(high - low, 0, None).prod(), lambda box: (box[2] - box[0]) * (box[3] - box[1])
-    return float(inside / (area(one) + area(other) - inside))
-
-
 TRUTHS = [(0.15, 0.3, 0.5, 0.9), (0.55, 0.4, 0.85, 0.7), (0.05, 0.05, 0.95, 0.8), (0.1, 0.2, 0.45, 0.6), (0.3, 0.3, 0.9, 0.95)]
 
 
@@ -173,10 +167,10 @@ def test_where_it_is_is_told_by_all_windows_that_see_it_and_fits_better_than_the
     windows = [(x / 8, y / 8, (x + s) / 8, (y + s) / 8) for s in (2, 3, 5, 8) for x in range(9 - s) for y in range(9 - s)]
     gained = []
     for truth in TRUTHS:
-        (found,) = match_heads([head((3, 0))], [sight(*((shared(box, truth), 0.0) for box in windows), boxes=windows)])
+        (found,) = match_heads([head((3, 0))], [sight(*((overlap(box, truth), 0.0) for box in windows), boxes=windows)])
         assert found.spoke == windows[found.region]
-        assert shared(found.spoke, truth) == pytest.approx(max(shared(box, truth) for box in windows), abs=1e-3)
-        gained.append(shared(found.box, truth) - shared(found.spoke, truth))
+        assert overlap(found.spoke, truth) == pytest.approx(max(overlap(box, truth) for box in windows), abs=1e-3)
+        gained.append(overlap(found.box, truth) - overlap(found.spoke, truth))
     assert min(gained) > 0 and np.mean(gained) > 0.05
 
 
