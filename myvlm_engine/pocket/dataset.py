@@ -82,8 +82,7 @@ def _question(text: str) -> str:
 def _labelled(folder: Path, source: str) -> Iterator[Example]:
     for index, row in enumerate(_rows(folder / "labels.jsonl")):
         label = row["label"].replace("_", " ")
-        article = "an" if label[0].lower() in "aeiou" else "a"
-        answers = {CAPTION_PROMPT: [f"A photo of {article} {label}."], "What is in this photo?": [f"{article} {label}"]}
+        answers = {CAPTION_PROMPT: [f"A photo of {with_article(label)}."], "What is in this photo?": [with_article(label)]}
         if label in ("cat", "dog"):
             other = "dog" if label == "cat" else "cat"
             answers |= {
@@ -95,6 +94,10 @@ def _labelled(folder: Path, source: str) -> Iterator[Example]:
             if row.get("breed"):
                 answers[f"What breed is the {label}?"] = [row["breed"].lower()]
         yield Example(folder / row["image"], source, _held(index, 20), answers)
+
+
+def with_article(noun: str) -> str:
+    return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
 
 
 def labelled_pet(caption: str) -> str | None:

@@ -7,6 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from myvlm_engine.pocket.dataset import labelled_pet  # noqa: E402
+from myvlm_engine.pocket.vision import imagenet_names  # noqa: E402
 from myvlm_engine.vlms.base import Losses  # noqa: E402
 from myvlm_engine.vlms.pocket import PocketVlm  # noqa: E402
 
@@ -41,3 +42,22 @@ def test_a_draft_that_only_tells_a_pets_label_gives_way_to_what_says_more(draft,
 def test_sentences_of_labelled_photos_are_told_from_captions():
     assert labelled_pet("A dog at home.") == "dog" and labelled_pet("A close-up of a cat.") == "cat"
     assert labelled_pet("A dog runs at home.") is None and labelled_pet("A photo of a mug.") is None
+
+
+@pytest.mark.parametrize(
+    ("draft", "seen", "told"),
+    [
+        ("a cat is looking at the camera", {"teddy": 0.3, "tabby cat": 0.1}, "a photo of a teddy"),
+        ("two dogs are running in the woods", {"analog clock": 0.2, "Pembroke dog": 0.05}, "a photo of an analog clock"),
+        ("a man and a dog are swimming", {"sandbar": 0.3, "Pembroke dog": 0.1, "tabby cat": 0.06}, "a man and a dog are swimming"),
+        ("a hotdog stand at a concert", {"teddy": 0.9}, "a hotdog stand at a concert"),  # no pet is spoken of
+        ("a woman in a red hat", {"teddy": 0.9}, "a woman in a red hat"),
+    ],
+)
+def test_a_pet_that_the_classifier_doesn_t_see_is_not_drafted(draft, seen, told):
+    names = imagenet_names()
+    probabilities = torch.zeros(1000)
+    for name, probability in seen.items():
+        probabilities[names.index(name)] = probability
+    trained = SimpleNamespace(drafter=SimpleNamespace(drafts=lambda tokens, second: [draft]), second=None)
+    assert PocketVlm._draft(SimpleNamespace(trained=trained, names=names), None, probabilities) == told

@@ -135,3 +135,21 @@ def test_on_an_apple_gpu_it_stays_on_the_cpu():
 
     asked = load_vlm("pocket", "mps")
     assert asked.device == "cpu" and next(asked.lm.parameters()).device.type == "cpu"
+
+
+def test_it_writes_from_eight_bits_what_it_learned_in_float32(vlm, views):
+    """Two of three sentences the same at least; the others differ in a word that was as likely."""
+    from myvlm_engine.pocket.eight_bits import EightBitLinear, eight_bits_are_fast
+
+    if not eight_bits_are_fast(vlm.tower.device):
+        assert vlm.writer is vlm.lm
+        pytest.skip("this machine writes in float32")
+    assert isinstance(vlm.writer.lm_head, EightBitLinear)
+    asked = [(view, prompt) for view in views for prompt in (None, "What is in the photo?", "What colour is it?")]
+    found = [generate(vlm, view, prompt) for view, prompt in asked]
+    writer, vlm.writer = vlm.writer, vlm.lm
+    try:
+        exact = [generate(vlm, view, prompt) for view, prompt in asked]
+    finally:
+        vlm.writer = writer
+    assert sum(a == b for a, b in zip(found, exact, strict=True)) >= 4
