@@ -191,7 +191,8 @@ def eval_concepts(
     usable_p50, learned_p50, describe_p50: median seconds until the head is fitted, until the concept is learned, for one caption.
 
     composites: name_f1, name_recall, name_precision over (photo, subject) pairs of photos with several subjects, recognition_f1 of the
-    heads on them; all_named: the share that names everybody in it and nobody else. Of photos put together side by side.
+    heads on them; all_named: the share that names everybody in it and nobody else. Of photos put together side by side, for
+    methods with heads.
 
     wrong_references: answers with a wrong embedding handed in, or with no head on; named: how many of them say an absent name.
 

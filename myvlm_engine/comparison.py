@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 COMPARED = ("name_f1", "name_recall", "name_recall_recognised", "name_precision", "text_similarity")
+OF_SEVERAL = "name_f1_of_"  # and the number of subjects in one photo: compared where there are composites
 T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)  # two-sided quantiles of t, 1 to 10 degrees of freedom
 
 
@@ -33,16 +34,19 @@ class Row:
 
     method: str
     shots: int | None  # None: 4 where a subject has five photos or more, else 3
-    per_seed: Mapping[int, Mapping[str, float]]  # seed -> COMPARED
+    per_seed: Mapping[int, Mapping[str, float]]  # seed -> COMPARED, and OF_SEVERAL of each size
 
     @property
     def figures(self) -> dict[str, Interval]:
-        return {name: interval([f[name] for f in self.per_seed.values()]) for name in COMPARED}
+        """Of what every seed has."""
+        first, *others = self.per_seed.values()
+        return {name: interval([f[name] for f in self.per_seed.values()]) for name in first if all(name in other for other in others)}
 
 
 def row(method: str, shots: int | None, per_seed: Mapping[int, Mapping[str, float]]) -> Row:
-    """From the captions' figures of every seed."""
-    return Row(method, shots, {seed: {name: figures[name] for name in COMPARED} for seed, figures in per_seed.items()})
+    """From the captions' figures of every seed, and those of composites. Errors: KeyError where one of COMPARED is missing."""
+    kept = lambda figures: [*COMPARED, *sorted(name for name in figures if name.startswith(OF_SEVERAL))]
+    return Row(method, shots, {seed: {name: figures[name] for name in kept(figures)} for seed, figures in per_seed.items()})
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -58,12 +62,13 @@ def show_comparison(rows: Sequence[Row], console: Console | None = None) -> None
     title = "comparison (mean over seeds ± 95 % confidence interval)"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     several = any(one.shots for one in rows)
+    columns = list(dict.fromkeys(name for one in rows for name in one.figures))
     table.add_column("method", no_wrap=True)
-    for column in (*(["shots"] if several else []), *COMPARED):
+    for column in (*(["shots"] if several else []), *columns):
         table.add_column(column.replace("_", " "), overflow="fold")
     for one in rows:
         shots = [str(one.shots or "4 or 3")] if several else []
-        table.add_row(one.method, *shots, *map(str, one.figures.values()))
+        table.add_row(one.method, *shots, *(str(one.figures.get(name, "")) for name in columns))
     (console or Console()).print(table)
 
 

@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from .caption_scores import Said, caption_scores, names_in
-from .comparison import Row, as_json, row
+from .comparison import OF_SEVERAL, Row, as_json, row
 from .composites import Composite, Found, composite_scores, grouped
 from .concept_trial import (
     Enrolled,
@@ -50,13 +50,13 @@ from .wrong_reference import wrong_references
 @dataclass(frozen=True)
 class Plan:
     """What is measured: every method with every number of shots, `seeds` times from `first_seed` on. The first of both is what the
-    figures, the report, composites and wrong references are of."""
+    figures, the report and wrong references are of."""
 
     methods: Sequence[str] = ("myvlm",)
     shots: Sequence[int | None] = (None,)
     seeds: int = 1
     limit: int | None = None  # photos a seed
-    composites: Sequence[int] = ()  # subjects in one photo
+    composites: Sequence[int] = ()  # subjects in one photo; of methods with heads
     wrong_references: int = 0  # answers
     first_seed: int = 0
 
@@ -93,6 +93,10 @@ class Trial:
     recognition: Mapping[str, float]
     captions: Mapping[str, float]
     composites: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # "2" -> figures
+
+    @property
+    def compared(self) -> dict[str, float]:
+        return {**self.captions, **{OF_SEVERAL + size: figures["name_f1"] for size, figures in self.composites.items()}}
 
 
 def matched_by(looking: Looking) -> MakeLook:
@@ -150,10 +154,9 @@ def concept_figures(
         shared = Shared(Memory() if len(plan.runs) > 1 else None)
         for method, shots in plan.runs:
             ground = Ground(shared.engine(engine, METHODS[method]), folder, found, sights, make_look)
-            composites = plan.composites if (method, shots) == plan.runs[0] else ()
-            made[method, shots].append(trial(ground, method, shots, seed, plan.limit, composites, shared))
+            made[method, shots].append(trial(ground, method, shots, seed, plan.limit, plan.composites, shared))
     trials = made[plan.runs[0]]
-    rows = [row(*run, {seed: t.captions for seed, t in zip(plan.seed_numbers, some, strict=True)}) for run, some in made.items()]
+    rows = [row(*run, {seed: t.compared for seed, t in zip(plan.seed_numbers, some, strict=True)}) for run, some in made.items()]
     told = {"vlm": engine.vlm_fingerprint, "encoders": list(engine.encoders), "method": plan.methods[0], "comparison": as_json(rows)}
     return summed_up(trials) | mistakes(trials[0], plan.wrong_references, plan.first_seed) | told, trials, rows
 
@@ -209,7 +212,8 @@ def trial(
     captions = caption_scores(said, names, similarities)
     note(title, captions)
     done = Trial(engine, look, concepts, learned, photos, said, figures_of(seen, list(names)), captions)
-    return replace(done, composites={str(size): composite_figures(done, size, seed, limit) for size in composites})
+    sizes = composites if method.heads and not method.clip else ()  # without heads embeddings are handed in photo by photo
+    return replace(done, composites={str(size): composite_figures(done, size, seed, limit) for size in sizes})
 
 
 def finder(

@@ -105,13 +105,15 @@ def test_recognition_alone_is_measured_without_a_vlm_and_written(folder, tmp_pat
 
 @pytest.mark.slow
 def test_methods_and_shots_are_compared_side_by_side(folder, engine):
-    plan = Plan(methods=("name-substitution", "no-head"), shots=(1, 3))
+    plan = Plan(methods=("name-substitution", "no-head"), shots=(1, 3), composites=(2,))
     figures, trials, rows = concept_figures(engine, folder, matched_by(looking), plan)
     assert [(r.method, r.shots) for r in rows] == [("name-substitution", 1), ("name-substitution", 3), ("no-head", 1), ("no-head", 3)]
     assert [len(c.split.taught) for c in trials[0].concepts.values()] == [1, 1] and figures["method"] == "name-substitution"
     no_head = rows[3].figures
     assert no_head["name_recall_recognised"].mean == 1.0  # handed in, and this small VLM says whatever it is handed
     assert no_head["name_precision"].mean < 0.7
+    assert ["name_f1_of_2" in r.figures for r in rows] == [True, True, False, False]  # heads find who is in photos of several
+    assert rows[0].figures["name_f1_of_2"].mean == figures["composites"]["2"]["name_f1"]
     assert [c["method"] for c in figures["comparison"]] == ["name-substitution", "name-substitution", "no-head", "no-head"]
 
 

@@ -211,6 +211,15 @@ def test_a_row_holds_what_is_compared():
     assert set(row("myvlm", 4, {0: figures, 1: figures}).figures) == set(COMPARED)
 
 
+def test_photos_of_several_are_compared_where_every_seed_has_them(capsys):
+    plain, both = dict.fromkeys(COMPARED, 0.5), dict.fromkeys((*COMPARED, "name_f1_of_4", "name_f1_of_2"), 0.25)
+    assert list(row("myvlm", None, {0: both}).figures) == [*COMPARED, "name_f1_of_2", "name_f1_of_4"]
+    assert list(row("myvlm", None, {0: both, 1: plain}).figures) == list(COMPARED)
+    show_comparison([row("no-head", None, {0: plain}), row("myvlm", None, {0: both})], Console(width=80))
+    told = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["no-head", *["0.500"] * 5] in told and ["myvlm", *["0.250"] * 7] in told
+
+
 def written(folder, name, per_seed, method="myvlm"):
     file = folder / name
     figures = {seed: dict.fromkeys(COMPARED, value) for seed, value in per_seed.items()}
