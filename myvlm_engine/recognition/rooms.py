@@ -58,7 +58,7 @@ class Watched:
     def __call__(self, pixels: torch.Tensor) -> tuple[torch.Tensor, list[Moments]]:
         """(B, 3, S, S) in 0..1 -> logits (B, 1000), and a Moments of each layer."""
         self.entered = []
-        logits = self.tower.net._fc(self.tower.passed(pixels).head.mean((2, 3)))
+        logits = self.tower.net._fc(self.tower.passed(pixels, self.tower.net).head.mean((2, 3)))
         return logits, [Moments(x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)) for x in self.entered]
 
 
