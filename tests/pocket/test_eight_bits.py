@@ -74,10 +74,17 @@ def test_the_same_words_are_generated(llama):
 
 
 @pytest.mark.parametrize(
-    ("capability", "machine", "fast"),
-    [("AVX512", "x86_64", True), ("AVX2", "AMD64", True), ("DEFAULT", "arm64", True), ("NO AVX", "x86_64", False)],
+    ("capability", "machine", "system", "fast"),
+    [
+        ("AVX512", "x86_64", "linux", True),
+        ("AVX2", "AMD64", "win32", False),
+        ("DEFAULT", "arm64", "darwin", True),
+        ("DEFAULT", "aarch64", "linux", True),
+        ("NO AVX", "x86_64", "linux", False),
+    ],
 )
-def test_it_is_used_where_the_product_is_vectorised(monkeypatch, capability, machine, fast):
+def test_it_is_used_where_the_product_is_vectorised(monkeypatch, capability, machine, system, fast):
+    monkeypatch.setattr(eight_bits.sys, "platform", system)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(eight_bits.platform, "machine", lambda: machine)
     assert eight_bits_are_fast(CPU) is fast
