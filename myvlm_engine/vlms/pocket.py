@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 BELIEVED_WITHIN = 0.35
 # Of a pet nobody needs to be told: photos that had a label and no caption taught it.
 SAYS_LITTLE = re.compile(r"\bclose-up\b|\bat home\b|^A (photo|picture) of\b")
+# "A white and white dog", and what ran out of words: of 111 photos of things eleven drafts and two, of 150 of flickr8k one and none.
+AGAIN, UNFINISHED = re.compile(r"\b(\w+)(?:(?: and)? \1\b)+"), re.compile(r"\b(?:a|an|the|and|of|in|on|at|with|to|is|are)$")
 # Drafters take most things for a cat or a dog; the classifier knows better. The least probability of all its cats and dogs together with
 # which a draft of one is believed: of 263 photos of pets two have less, of 82 things that were drafted so 72.
 PET, PET_CLASSES, PET_SEEN = re.compile(r"\b(dogs?|cats?|puppy|puppies)\b"), [*KINDS["dog"], *KINDS["cat"]], 0.14
@@ -85,9 +87,10 @@ class PocketVlm:
         return found
 
     def _draft(self, tokens: torch.Tensor, probabilities: torch.Tensor) -> str:
-        """The drafters' caption, or the classifier's surest class where they see a pet that it doesn't. `probabilities` (1000,)."""
-        draft = self.trained.drafter.drafts(tokens, self.trained.second)[0]
-        if PET.search(draft) and probabilities[PET_CLASSES].sum() < PET_SEEN:
+        """The drafters' caption, or the classifier's surest class where they see a pet that it doesn't, or don't come to an end.
+        `probabilities` (1000,)."""
+        draft = AGAIN.sub(r"\1", self.trained.drafter.drafts(tokens, self.trained.second)[0])
+        if UNFINISHED.search(draft) or (PET.search(draft) and probabilities[PET_CLASSES].sum() < PET_SEEN):
             return f"a photo of {with_article(self.names[int(probabilities.argmax())].lower())}"
         return draft
 

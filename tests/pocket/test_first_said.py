@@ -52,9 +52,13 @@ def test_sentences_of_labelled_photos_are_told_from_captions():
         ("a man and a dog are swimming", {"sandbar": 0.3, "Pembroke dog": 0.1, "tabby cat": 0.06}, "a man and a dog are swimming"),
         ("a hotdog stand at a concert", {"teddy": 0.9}, "a hotdog stand at a concert"),  # no pet is spoken of
         ("a woman in a red hat", {"teddy": 0.9}, "a woman in a red hat"),
+        ("a person in a white and white and white and black helmet", {"mask": 0.1}, "a person in a white and black helmet"),
+        ("a man in front of a large large large wall", {"mask": 0.1}, "a man in front of a large wall"),
+        ("a person wearing a white helmet is sitting on a", {"crash helmet": 0.1}, "a photo of a crash helmet"),
+        ("a black and white train and a man in white", {"mask": 0.1}, "a black and white train and a man in white"),
     ],
 )
-def test_a_pet_that_the_classifier_doesn_t_see_is_not_drafted(draft, seen, told):
+def test_a_draft_is_mended_or_gives_way_to_what_the_classifier_sees(draft, seen, told):
     names = imagenet_names()
     probabilities = torch.zeros(1000)
     for name, probability in seen.items():
