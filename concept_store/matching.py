@@ -3,7 +3,7 @@
 Before anybody is named, places where somebody may be are seen once more, larger, and two looks have to agree (`worth_a_closer_look`,
 `_disagreement`); who is small in the photo is named at lower scores (`_smallness`). A region can speak for one concept only: where several
 heads fire on overlapping regions, the surest wins and pushes the others down. So it does in every other region by what it says of that one:
-a large thing has parts, and its look-alike may fire on one of them.
+a large thing has parts, and its look-alike may fire on one of them. One that is nearly as sure makes it a question.
 """
 
 from __future__ import annotations
@@ -209,16 +209,18 @@ def _areas(boxes: np.ndarray) -> np.ndarray:
 
 def arbitrate(logits: np.ndarray, same_place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (H,) and regions (H,) when one place can have one name: from the surest head down, each is held against
-    "none of them" and the surer heads: what those say of the same region, and of their own where it overlaps."""
+    "none of them", the surer heads (what those say of the same region, and of their own where it overlaps) and the surest of the others
+    that claims its place: where two are nearly as sure of it nobody should be named, but asked about."""
     best = logits.max(0)
     probability, region = _sigmoid(best), logits.argmax(0)
     taken = np.zeros(len(logits))  # odds of surer heads at each region
-    for head in np.argsort(-best):
+    order = np.argsort(-best)
+    for rank, head in enumerate(order):
         if probability[head] < ARBITRATED_FROM:
             break
-        share = _sigmoid(logits[:, head] - np.log1p(taken))
-        region[head] = share.argmax()
-        probability[head] = share[region[head]]
+        region[head] = (logits[:, head] - np.log1p(taken)).argmax()
+        rival = logits[np.ix_(same_place[region[head]], order[rank + 1 :])].max(initial=-MAX_LOGIT)
+        probability[head] = _sigmoid(logits[region[head], head] - np.log1p(taken[region[head]] + np.exp(rival)))
         odds = np.exp(logits[:, head])
         taken += np.where(same_place[region[head]], odds[region[head]], odds)
     return probability, region
