@@ -206,6 +206,16 @@ def test_nearly_as_sure_of_another_part_of_the_same_place_both_are_asked_about()
     assert winner.raw > 0.95 and loser.raw > 0.95 and 0.5 > winner.score > 0.25 and winner.score > loser.score
 
 
+@pytest.mark.parametrize(("sure", "named"), [(0.56, False), (0.9, True)])
+def test_beside_a_surer_head_s_subject_a_weak_name_is_a_question_and_a_strong_one_isn_t(sure, named):
+    """A window shows both: the pot beside the vase is no teapot, but two dogs side by side are two."""
+    boxes = [WHOLE, (0.1, 0.1, 0.4, 0.4), (0.6, 0.6, 0.9, 0.9)]
+    photo = sight((0.9, 0), (1, 0), (0, 1), boxes=boxes)
+    first, second = match_heads([head((1, 0)), head((0, sure))], [photo])
+    assert first.index == 0 and first.score > 0.7 and second.raw > 0.6
+    assert (second.score >= 0.5) is named and second.score > 0.25
+
+
 def test_the_surer_head_speaks_for_the_other_parts_that_it_knows_too():
     """A shoe's toe looks like another shoe's; the head of the shoe knows its toe less well than its side, but better than the other."""
     side_and_toe, other = head((1, 0, 0.9)), head((0, 0, 0.8))
