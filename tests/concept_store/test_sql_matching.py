@@ -91,13 +91,13 @@ async def test_scopes_that_are_forgotten_with_a_change_are_not_kept_under_it():
 
 async def test_a_match_is_what_plain_matching_says(store):
     random = np.random.default_rng(3)
-    made = {}
+    vectors, made = random.normal(size=(9, 16)).astype(np.float16), {}
     for number in range(12):
         concept = await create(store, f"concept {number}", photos=1)
-        one = Head(ENCODER, random.normal(size=(2, 16)).astype(np.float32), random.normal(size=2).astype(np.float32), 0.8, -0.5)
+        rows = random.normal(size=(2, 16)) + vectors[number % 9]  # each knows a region of its own
+        one = Head(ENCODER, rows.astype(np.float32), random.normal(size=2).astype(np.float32), 0.8, -0.5)
         await store.save_head(await claim(store), one)
         made[concept.id] = one
-    vectors = random.normal(size=(9, 16)).astype(np.float16)
     boxes = tuple((x / 3, y / 3, (x + 1) / 3, (y + 1) / 3) for x in range(3) for y in range(3))
     photo = Regions(ENCODER, vectors, boxes)
     plain = {list(made)[one.index]: (one.score, one.box) for one in match_heads(list(made.values()), [photo]) if one.score >= 0.5}
