@@ -223,9 +223,9 @@ def arbitrate(logits: np.ndarray, same_place: np.ndarray) -> tuple[np.ndarray, n
             break
         share = logits[:, head] - np.log1p(taken)
         region[head] = share.argmax()
-        there = np.exp(logits[same_place[region[head]]])
-        rival = max(there[:, order[rank + 1 :]].max(initial=0), NEIGHBOUR * there[:, order[:rank]].max(initial=0))
-        probability[head] = _sigmoid(share[region[head]] - np.log1p(rival))
+        claims = logits[same_place[region[head]]].max(0)  # (H,) what each says of this place
+        weaker, surer = (np.exp(claims[others].max(initial=-np.inf)) for others in (order[rank + 1 :], order[:rank]))
+        probability[head] = _sigmoid(share[region[head]] - np.log1p(max(weaker, NEIGHBOUR * surer)))
         odds = np.exp(logits[:, head])
         taken += np.where(same_place[region[head]], odds[region[head]], odds)
     return probability, region

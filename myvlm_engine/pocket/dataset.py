@@ -97,6 +97,7 @@ def _labelled(folder: Path, source: str) -> Iterator[Example]:
 
 
 def with_article(noun: str) -> str:
+    """"a mug", "an analog clock"."""
     return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
 
 

@@ -63,7 +63,11 @@ class VisionTower:
         net = EfficientNet.from_name(f"efficientnet-{size}")
         net.load_state_dict(state)
         self.net = net.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
-        self.folded = folded(self.net)
+
+    @cached_property
+    def folded(self) -> Any:
+        """For float32; a machine that sees in bfloat16 never makes it."""
+        return folded(self.net)
 
     @cached_property
     def weights_hash(self) -> str:
