@@ -13,6 +13,7 @@ from concept_store.store import ConceptStore
 from myvlm_engine.messages import AnswerReply, AnswerRequest, KnownConcept, LocateRequest, overlap
 
 from .engine_client import Engine, EngineError, EngineUnreachable
+from .errors import Refusal
 from .names import DEFAULT_NOUNS, mentioned
 from .permissions import PEOPLE_SETTING
 from .photos import Photo
@@ -36,7 +37,7 @@ class Balance:
 
 
 NORMAL = "normal"  # where nobody has chosen
-BALANCES = {"strict": Balance(0.8, 0.5), NORMAL: Balance(0.5, 0.25), "eager": Balance(0.25, 0.12)}  # named at odds of 4:1, 1:1, 1:3
+BALANCES = {"strict": Balance(0.8, 0.25), NORMAL: Balance(0.6, 0.25), "eager": Balance(0.4, 0.25)}  # named at odds of 4:1, 3:2, 2:3
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +80,12 @@ class Answerer:
         self._vlm: str | None = None  # the engine's fingerprint as it was last heard
 
     async def answer(self, photo: Photo, scope: Scope, question: str | None = None) -> Answer:
-        """Errors: EngineError, EngineUnreachable, StoreError."""
+        """Errors: EngineError, EngineUnreachable, Refusal (`refuse_person`), StoreError."""
         return await self.said_of(await self.look(photo, scope), question)
 
     async def look(self, photo: Photo, scope: Scope) -> Look:
         """Errors: EngineError, EngineUnreachable, StoreError."""
-        seen = [regions_of(sight) for sight in (await self.engine.see(photo.data)).sights]
+        seen = [regions_of(sight) for sight in (await self.engine.see(photo.data, faces=await self._people_on(scope))).sights]
         # people are looked for by their faces, which are all found as they are
         if places := await self.store.worth_a_closer_look(scope, without_faces(seen)):
             closer = await self.engine.see(photo.data, places=places)
@@ -95,7 +96,7 @@ class Answerer:
         """What was seen, matched anew: heads and corrections may have changed."""
         balance = await self.balance(look.scope)
         found = await self.store.match(look.scope, look.sights, balance.asked_from, LOOKED_AT, look.photo.digest)
-        allowed = await self._allowed(found)
+        allowed = await self._allowed(found, look.scope)
         certain = [match for match in allowed if match.score >= balance.named_from][:AT_MOST]
         doubtful = [match for match in allowed if match.score < balance.named_from][:DOUBTS]
         return Look(look.photo, look.scope, look.sights, tuple(certain), tuple(doubtful))
@@ -104,7 +105,7 @@ class Answerer:
         """This one, however many others are in the photo; None below the doubtful."""
         asked_from = (await self.balance(look.scope)).asked_from
         found = await self.store.match(look.scope, look.sights, asked_from, EVERYBODY, look.photo.digest)
-        return next((match for match in await self._allowed(found) if match.concept.id == concept.id), None)
+        return next((match for match in await self._allowed(found, look.scope) if match.concept.id == concept.id), None)
 
     async def place(self, look: Look, match: Match) -> Box | None:
         """Where it is. A VLM that grounds knows better where a dog ends, and not which dog: of its boxes the one counts that fits the
@@ -140,26 +141,48 @@ class Answerer:
         )
 
     async def _missed(self, look: Look, question: str | None) -> tuple[str, ...]:
+        """Errors: Refusal of `refuse_person`, StoreError."""
         if not question:
             return ()
-        known = [concept for concept in await self.store.known(look.scope) if concept.has_head]
+        known = {concept.name: concept for concept in await self.store.known(look.scope) if concept.has_head}
         fired = {name_key(match.concept.name) for match in look.certain}
-        named = mentioned(question, [concept.name for concept in known])
-        return tuple(name for name in named if name_key(name) not in fired)
+        missed = tuple(name for name in mentioned(question, list(known)) if name_key(name) not in fired)
+        for name in missed:
+            await self.refuse_person(known[name], look.scope)
+        return missed
 
     async def _others(self, look: Look) -> tuple[Concept, ...]:
         seen = {match.concept.id for match in (*look.certain, *look.doubtful)}
         known = {concept.id: concept for concept in await self.store.known(look.scope)}
         likely = await self.store.neighbours(look.scope, look.sights, len(seen) + 25)
         others = [known[one] for one in likely if one in known and one not in seen]
-        return tuple([one for one in others if one.kind is not Kind.PERSON or await self._allows(one)])
+        return tuple([one for one in others if await self.allows(one, look.scope)])
 
-    async def _allowed(self, matches: Sequence[Match]) -> list[Match]:
-        """People fire only while the operator and the server they were taught on both allow it."""
-        return [match for match in matches if match.concept.kind is not Kind.PERSON or await self._allows(match.concept)]
+    async def _allowed(self, matches: Sequence[Match], scope: Scope) -> list[Match]:
+        return [match for match in matches if await self.allows(match.concept, scope)]
 
-    async def _allows(self, person: Concept) -> bool:
-        return self.people_allowed and person.guild_id is not None and bool(await self.store.setting(person.guild_id, PEOPLE_SETTING))
+    async def allows(self, concept: Concept, scope: Scope) -> bool:
+        """Errors: StoreError."""
+        try:
+            await self.refuse_person(concept, scope)
+        except Refusal:
+            return False
+        return True
+
+    async def refuse_person(self, concept: Concept, scope: Scope) -> None:
+        """People are named on the server only where they agreed to it, while it and the operator allow it.
+        Errors: Refusal people_off_everywhere, person_elsewhere, people_off_here; StoreError."""
+        if concept.kind is not Kind.PERSON:
+            return
+        if not self.people_allowed:
+            raise Refusal("people_off_everywhere")
+        if concept.guild_id is None or concept.guild_id != scope.guild_id:
+            raise Refusal("person_elsewhere", name=concept.name)
+        if not await self._people_on(scope):
+            raise Refusal("people_off_here")
+
+    async def _people_on(self, scope: Scope) -> bool:
+        return self.people_allowed and scope.guild_id is not None and bool(await self.store.setting(scope.guild_id, PEOPLE_SETTING))
 
     async def _said(self, photo: Photo, scope: Scope, question: str | None, matches: Sequence[Match]) -> AnswerReply:
         """Once more with the new fingerprint, when the engine was given another model since it was last asked."""

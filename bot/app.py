@@ -69,12 +69,13 @@ PRESSED: dict[str, Press] = {
 
 
 class Tree(app_commands.CommandTree["MyVlmBot"]):
-    """All commands work in servers and in direct messages, installed for a server or for a person."""
+    """All commands work in servers and in direct messages with the bot, installed for a server or for a person. Not in other private
+    channels: what only the asker may see there, private names and photos, would be shown to everybody in them."""
 
     def __init__(self, client: MyVlmBot):
         super().__init__(
             client,
-            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True),
+            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=False),
             allowed_installs=app_commands.AppInstallationType(guild=True, user=True),
         )
 

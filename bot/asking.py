@@ -12,6 +12,7 @@ from concept_store.records import Box, Concept, ConceptId, Photo, Regions, State
 
 SEVERAL = "several_faces"  # the engine's code, and `failure` of a concept whose teacher is asked
 MOST = 10  # faces are offered: two rows of five buttons
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)  # the engine's place of a face that isn't to be seen in a taught photo
 SAME = 0.3  # overlap (intersection over union) from which two boxes are taken for one face's
 
 
@@ -78,6 +79,14 @@ def only(regions: Regions, face: Box) -> Regions:
     if best is None or len(overlaps) == 1 or overlaps[best] < SAME:
         return regions
     return Regions(regions.encoder, regions.vectors[best : best + 1], (regions.boxes[best],))
+
+
+def meant_in(regions: Regions, place: Box) -> Regions:
+    """What is kept of a person's taught photo, once it is known which face is theirs: nothing, where it isn't to be seen. Whoever else is
+    in it has agreed to nothing."""
+    if place == WHOLE and regions.boxes and WHOLE not in regions.boxes:  # a face may fill the photo
+        return Regions(regions.encoder, regions.vectors[:0], ())
+    return only(regions, place)
 
 
 def overlap(one: Box, other: Box) -> float:

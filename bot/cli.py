@@ -196,12 +196,13 @@ def eval_concepts(
 
     wrong_references: answers with a wrong embedding handed in, or with no head on; named: how many of them say an absent name.
 
-    Methods. myvlm: all of it. no-guidance: the model's own words with the embedding, as in the paper; names are not put in. no-norm,
-    no-regulariser, no-augmentation: no-guidance without that part. no-head: no-guidance, with the embeddings of four concepts in every
-    photo, whoever is in it. no-embedding: nothing is learned, names are put in as with myvlm. name-substitution: nothing is learned,
-    the name takes the class noun's place where the frozen model's caption has it. textual-inversion: a word learned in the language
-    model's embedding space, right behind the photo's tokens; no head, no norm matching, no regulariser. clip-text: name-substitution
-    where a word learned in CLIP's text space decides who is there; needs open_clip's weights.
+    Methods. myvlm: all of it. no-guidance: the model's own words with the embedding, nearest to the paper (docs/gpu.md); names are not
+    put in. no-norm, no-regulariser, no-augmentation: no-guidance without that part. no-head: no-guidance, with the embeddings of four
+    concepts in every photo, whoever is in it. no-embedding: nothing is learned, names are put in as with myvlm. name-substitution:
+    nothing is learned, the name takes the class noun's place where the frozen model's caption has it. textual-inversion: a word learned
+    in the language model's embedding space, right behind the photo's tokens (not of BLIP-2 and InstructBLIP, whose vectors go through
+    the Q-Former); no head, no norm matching, no regulariser. clip-text: name-substitution where a word learned in CLIP's text space
+    decides who is there; needs open_clip's weights.
     """
     figures = _evaluation_of(folder)
     from .looking import looking
@@ -232,7 +233,7 @@ def eval_recognition(
 ) -> None:
     """Heads alone, more closely: how true their scores are, what more concepts in scope cost, and what corrections mend.
 
-    recognition: the figures of `myvlm eval concepts`.
+    recognition: the figures of `myvlm eval concepts`; …_strict and …_eager: on servers that chose another balance (`/server balance`).
 
     reliability: of all (photo, concept) pairs with a score in a range, the share whose concept is in the photo.
 

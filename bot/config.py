@@ -72,7 +72,9 @@ class StoreSettings(Section):
 
 class PhotoSettings(Section):
     max_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, description="The largest upload that is opened, in bytes")
-    max_pixels: int = Field(default=50_000_000, ge=10_000, description="The largest picture that is decoded, width times height")
+    max_pixels: int = Field(
+        default=50_000_000, ge=10_000, description="The largest JPEG that is decoded, width times height; of other formats half of it"
+    )
     max_photos: int = Field(default=10, ge=1, le=10, description="Photos of one concept")
     side_px: int = Field(default=1024, ge=256, le=4096, description="The longer side a kept photo is scaled down to, in pixels")
 
@@ -80,7 +82,9 @@ class PhotoSettings(Section):
 class TeachingSettings(Section):
     max_concepts_per_owner: int = Field(default=50, ge=1, description="Concepts one person may have")
     max_corrections_per_concept: int = Field(
-        default=200, ge=1, description="What members said of answers, kept of one concept; beyond it the oldest of the same kind go"
+        default=200,
+        ge=1,
+        description="What members said of answers, of one concept; beyond it the vectors of the oldest of the same kind go",
     )
     lease_s: float = Field(default=60.0, gt=0, description="How long a broken-off training is left alone before it goes on, in seconds")
     max_attempts: int = Field(default=5, ge=1, description="How often a training is tried before it is given up")

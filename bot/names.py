@@ -21,6 +21,7 @@ JOINING_SCRIPTS = (
 )  # fmt: skip
 BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800"  # letters by category, but nothing to be seen (Hangul fillers, empty braille)
 MARKDOWN = "*_~`|\\[]<>{}"
+CUSTOM_EMOJI = re.compile(r"<a?:(\w+):\d+>")  # as Discord sends what is typed :biscuit:
 LINK = re.compile(r"://|www\.|\w\.\w{2,}/|discord\.gg", re.IGNORECASE)
 # Words that every caption and question needs: as a name they would be forbidden to say, or taken for a mention, in everybody's photos.
 NEEDED_WORDS = (
@@ -46,6 +47,8 @@ def clean_name(name: str) -> str:
     name = unicodedata.normalize("NFC", " ".join(name.replace("\ufe0f", "").replace("\ufe0e", "").split()))
     if not name:
         raise Refusal("name_empty")
+    if emoji := CUSTOM_EMOJI.search(name):  # before its length, of which nobody typed the most
+        raise Refusal("name_custom_emoji", found=f":{emoji[1]}:")
     if len(name) > NAME_LIMIT:
         raise Refusal("name_too_long", length=len(name), limit=NAME_LIMIT)
     _refuse_tricks(name)
@@ -92,12 +95,14 @@ def _piled_up(name: str) -> bool:
 
 
 def clean_noun(noun: str | None) -> str:
-    """A common noun in lower case, "" when none was given. Errors: Refusal noun_not_a_word."""
-    cleaned = unicodedata.normalize("NFC", " ".join((noun or "").lower().split()))
+    """A common noun in lower case, "" when none was given. Errors: Refusal noun_too_long, noun_with_digits, noun_not_a_word."""
+    cleaned = unicodedata.normalize("NFC", " ".join(CUSTOM_EMOJI.sub(r":\1:", noun or "").lower().split()))
     cleaned = re.sub(r"^(a|an|the|my|our) ", "", cleaned)
-    ok = len(cleaned) <= NOUN_LIMIT and all(letter in " -'" or unicodedata.category(letter)[0] in "LM" for letter in cleaned)
-    if not ok:
-        raise Refusal("noun_not_a_word", found=cleaned[:NOUN_LIMIT])
+    if len(cleaned) > NOUN_LIMIT:
+        raise Refusal("noun_too_long", length=len(cleaned), limit=NOUN_LIMIT)
+    wrong = {unicodedata.category(letter)[0] for letter in cleaned if letter not in " -'"} - set("LM")
+    if wrong:
+        raise Refusal("noun_with_digits" if wrong == {"N"} else "noun_not_a_word", found=cleaned)
     return cleaned
 
 
@@ -121,24 +126,47 @@ def suggested_nouns(kind: str | None, typed: str) -> list[str]:
 
 
 ARTICLES = ("a", "an", "the", "any", "some", "many", "every", "each")  # before what is no name: "the dog", where one is called Dog
+# before a word in small letters that is no name: "how much snow"
+DETERMINER = re.compile(
+    r"\b(this|that|these|those|my|your|his|her|its|our|their|whose|which|much|more|no|one|two|three|four|five|six|\d+) $", re.IGNORECASE
+)
+POINTING = re.compile(r"\b(this|that) $", re.IGNORECASE)  # "is this biscuit?" asks for the name
+ACCENT = re.compile("[\u0300-\u036f]")  # of Latin, Greek and Cyrillic letters; those of other scripts make other letters
 UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")  # scripts without spaces between words
 
 
 def mentioned(text: str, names: Sequence[str]) -> list[str]:
-    """Those of the names that stand in the text as words of their own, compared without case and without an article before them. The
-    longest name is found first and used up, so that "Biscuit Junior" is no mention of "Biscuit"."""
-    left, found = _compared(text), []
+    """Those of the names that stand in the text as words of their own, compared without case, accents and the kind of dash, and without an
+    article before them. The longest name is found first and used up, so that "Biscuit Junior" is no mention of "Biscuit"."""
+    written, found = _plain(text), []
+    left = written.lower()
     for name in sorted(names, key=len, reverse=True):
-        pattern = _as_words(_compared(name))
-        if pattern.search(left) and not _only_helps(name, text):
+        pattern = _as_words(_inside(_plain(name).lower()))
+        meant = [hit for hit in pattern.finditer(left) if not _common(written, hit)]
+        if meant and not _only_helps(name, text):
             found.append(name)
-            left = pattern.sub("\n", left)
+            left = pattern.sub(lambda hit: "\n" * len(hit[0]), left)  # as long as before: places stay
     return found
 
 
-def _compared(text: str) -> str:
-    """Telephones write ’ where a keyboard writes '."""
-    return " ".join(text.casefold().replace("’", "'").split())
+def _plain(text: str) -> str:
+    """Without accents, with one kind of apostrophe, dash and space: telephones write ’ where a keyboard writes '."""
+    letters = "".join(letter for letter in unicodedata.normalize("NFD", text) if not ACCENT.match(letter))
+    return " ".join(re.sub("[\u2010-\u2015\u2212-]", " ", letters.replace("’", "'")).split())
+
+
+def _inside(name: str) -> str:
+    """Without the signs at its ends: "biscuit" of "biscuit 🐶"; of nothing but signs all of them."""
+    letters = [at for at, letter in enumerate(name) if letter.isalnum()]
+    return name[letters[0] : letters[-1] + 1] if letters else name
+
+
+def _common(text: str, hit: re.Match[str]) -> bool:
+    """Whether the word for such things is meant: "is this coffee hot?", where one is called Coffee."""
+    before, after = text[: hit.start()], text[hit.end() :]
+    if POINTING.search(before) and not any(letter.isalnum() for letter in after):
+        return False
+    return text[hit.start()].islower() and bool(DETERMINER.search(before))
 
 
 def _only_helps(name: str, text: str) -> bool:

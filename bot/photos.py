@@ -80,6 +80,7 @@ class Photo:
     likeness: bytes  # 16 x 16 RGB miniature: tells a copy that was saved again
     width: int
     height: int
+    spoiler: bool = False  # whoever posted it wants it blurred until it is clicked
 
 
 class PhotoReader:

@@ -17,7 +17,7 @@ import discord
 import structlog
 
 from concept_store.errors import NotFound
-from concept_store.records import Concept, ConceptId, State
+from concept_store.records import Concept, ConceptId, Kind, State
 from concept_store.store import ConceptStore
 
 from . import replies, views
@@ -42,6 +42,7 @@ class Reply:
     last_edit: float = float("-inf")
     waiting: list[tuple[Concept, Progress]] = field(default_factory=list)  # to be shown: the newest, and "usable" before "learning"
     shown: Progress | None = None
+    noun_seen: bool = True  # as the trainer last said: still told when it is ready
     editing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -85,12 +86,24 @@ class ProgressReplies:
     async def progress(self, concept: Concept, progress: Progress) -> None:
         """Edits the reply, at most every `every_s`, beside the training: a slow Discord never holds it up. What comes sooner waits
         for its time, and only the newest is shown; that it is usable is shown in any case, because it is what a person waits for."""
-        reply = self._replies.setdefault(concept.id, Reply(concept, None))
+        reply = self._replies.get(concept.id) or await self._anew(concept)
+        if reply is None:
+            return
+        if progress.stage == "learning":
+            reply.noun_seen = progress.noun_seen
         before = [(one, at) for one, at in reply.waiting if (at.stage, progress.stage) == ("usable", "learning")]
         somebody_waits = bool(reply.waiting)
         reply.waiting = [*before, (concept, progress)]
         if not somebody_waits:
             self._spawn(self._show_waiting(reply))
+
+    async def _anew(self, concept: Concept) -> Reply | None:
+        """After a restart. Of what was forgotten meanwhile the last word is said already, though the engine may still learn it."""
+        try:
+            await self.store.concept(concept.id)
+        except NotFound:
+            return None
+        return self._replies.setdefault(concept.id, Reply(concept, None))
 
     async def finished(self, concept: Concept) -> None:
         reply = self._replies.pop(concept.id, None) or Reply(concept, None)
@@ -111,21 +124,17 @@ class ProgressReplies:
             except NotFound:
                 self._replies.pop(concept_id, None)
 
-    async def forgotten(self, concept_ids: Collection[ConceptId]) -> None:
-        """What was being learned was deleted: its reply says so instead of staying where it was."""
-        for concept_id in concept_ids:
-            if reply := self._replies.pop(concept_id, None):
+    async def forgotten(self, concepts: Collection[Concept]) -> None:
+        """They were deleted: what was being learned says so instead of staying where it was, and earlier replies, which show a taught
+        photo, say so in its place."""
+        for concept in concepts:
+            if reply := self._replies.pop(concept.id, None):
                 await self._show_last(reply, reply.concept, None)
+            elif concept.announce and concept.announce.message_id:
+                self._spawn(self._show_last(Reply(concept, None), concept, None))  # many take their time: Discord limits edits
 
-    def learning_of(self, owner_id: int) -> list[ConceptId]:
-        return [concept_id for concept_id, reply in self._replies.items() if reply.concept.owner_id == owner_id]
-
-    def learning_in(self, guild_id: int) -> list[ConceptId]:
-        return [concept_id for concept_id, reply in self._replies.items() if reply.concept.guild_id == guild_id]
-
-    def learning_with(self, subject_id: int) -> list[ConceptId]:
-        """Those that show this member."""
-        return [concept_id for concept_id, reply in self._replies.items() if reply.concept.subject_id == subject_id]
+    def learning_in(self, guild_id: int) -> list[Concept]:
+        return [reply.concept for reply in self._replies.values() if reply.concept.guild_id == guild_id]
 
     async def show_queued(self, concept: Concept) -> None:
         ahead = max(0, await self.store.queue_position(concept.id) - 1)
@@ -162,10 +171,13 @@ class ProgressReplies:
     async def _message(self, reply: Reply, concept: Concept, progress: Progress | None) -> Message:
         if progress is None:
             return views.said(replies.forgotten(concept.name))
-        text = "\n".join(filter(None, (replies.progress(concept, progress), reply.note)))
+        doubt = replies.unseen(concept.class_noun) if progress.stage == "ready" and not reply.noun_seen else ""
+        text = "\n".join(filter(None, (replies.progress(concept, progress), doubt, reply.note)))
         pressed = {"failed": views.after_failure, "asking": lambda one: [views.which_face(one)]}.get(progress.stage)
         buttons = pressed(concept) if pressed else []
-        picture = await self.store.thumbnail(concept.id) if progress.stage == "ready" else None  # sent once, not with every step
+        # sent once, not with every step; nobody's face is left in a channel
+        shown = progress.stage == "ready" and concept.kind is not Kind.PERSON
+        picture = await self.store.thumbnail(concept.id) if shown else None
         return views.teaching(text, progress.stage, picture, buttons)
 
     async def _send(self, reply: Reply, concept: Concept, message: Message) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import get_args
 
-from concept_store.errors import NameTaken, NotFound, StoreError, TooManyConcepts, TooManyPhotos
+from concept_store.errors import NameTaken, NoConsent, NotFound, StoreError, TooManyConcepts, TooManyPhotos
 from concept_store.records import Concept, Kept, Kind, Match, State
 from myvlm_engine.messages import ErrorCode
 
@@ -23,12 +23,13 @@ from .explaining import Reason
 from .names import DEFAULT_NOUNS
 from .photos import Photo
 from .portraits import ADDED_PERSON, SHOWS_PERSON
-from .teaching import LOST, Progress
+from .teaching import LOST, PEOPLE_OFF, Progress
 
 BAR_CELLS = 12
 TEXT_LIMIT = 1500  # of what the model says; a message holds 4,000 characters in all
 ALT_LIMIT = 1024
 Facts = Mapping[str, object]
+NAMES_LISTED = 40  # of 32 characters at most, in a list that can be long
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
@@ -57,7 +58,7 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
         f"Discord didn't hand me {_which(f)[0].lower()}{_which(f)[1:]}. Nothing was changed; please send it again."
     ),
     "same_photo": lambda f: (
-        f"All {f['photos']} photos are the same picture, and from one view I learn badly. Send 3–5 **different** photos: other sides, "
+        f"{all_photos(f['photos'])} are the same picture, and from one view I learn badly. Send 3–5 **different** photos: other sides, "
         "places and light. If you have just one, send it once."
     ),
     "too_many_photos": lambda f: f"{f['photos']} photos are too many here: I take up to {f['limit']}. Choose the clearest ones.",
@@ -69,13 +70,16 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
         "If clearer ones should take their place, take others out first: `/concepts show` has the button."
     ),
     "known_photos": lambda f: (
-        f"{'That photo is' if f['photos'] == 1 else 'All of these photos are'} known to me already, so nothing was changed. Send others: "
-        "other sides, places and light."
+        f"{those_are(f['photos'])} known to me already, so nothing was changed. Send others: other sides, places and light."
     ),
     "name_empty": lambda f: "The name is empty. Give it the name you want me to say, such as `Biscuit`.",
     "name_too_long": lambda f: f"That name has {f['length']} characters; up to {f['limit']} fit. Choose a shorter one.",
     "name_pings": lambda f: "That name would ping somebody. Choose one without `@`, such as `Biscuit`.",
     "name_markdown": lambda f: f"A name can't contain {code(f['found'])}: Discord would read it as formatting. Leave it out.",
+    "name_custom_emoji": lambda f: (
+        f"A custom emoji like {code(f['found'])} can't be part of a name: it is a picture, not a letter. Leave it out; "
+        "an ordinary emoji beside letters is fine."
+    ),
     "name_link": lambda f: "A name can't be a link. Choose the word you would say aloud, such as `Biscuit`.",
     "name_invisible": lambda f: (
         "That name has invisible or piled-up characters in it; emoji put together of several have them too. Type it again by hand, in plain letters."
@@ -91,6 +95,13 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
     "noun_not_a_word": lambda f: (
         f"{code(f['found'])} isn't a word for a kind of thing. Write one like `dog`, `cat` or `mug` at `what`, or leave it out."
     ),
+    "noun_too_long": lambda f: (
+        f"The word at `what` has {f['length']} characters; up to {f['limit']} fit. Write a shorter one, such as `dog`, or leave it out."
+    ),
+    "noun_with_digits": lambda f: (
+        f"{code(f['found'])} has digits in it, and a word for a kind of thing has none. Write it without them at `what`, or leave it out; "
+        "in the name they are fine."
+    ),
     "question_empty": lambda f: "There is no question. Ask something like `what is Biscuit doing?`",
     "question_too_long": lambda f: f"That question has {f['length']} characters; up to {f['limit']} fit. Ask it in fewer words.",
     "people_off": lambda f: "People are off here: I learn pets and things only. Choose `pet` or `object` at `kind`.",
@@ -100,6 +111,7 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
     "people_off_here": lambda f: (
         "People are off on this server: I learn pets and things only. Whoever manages it can change that: run `/people allow`."
     ),
+    "person_elsewhere": lambda f: f"**{f['name']}** is a person and agreed to be recognised on another server, not here. Ask me there.",
     "people_need_server": lambda f: "I learn people on a server only, where they can agree to it themselves. Run the command there.",
     "member_missing": lambda f: "Whose face is it? Choose the member at `member`; I ask them before I look at any photo.",
     "member_not_meant": lambda f: (
@@ -125,9 +137,9 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
         f"Whoever taught **{f['name']}** (<@{f['teacher_id']}>) has already said how it is in this photo. Ask them if you see it differently."
     ),
     "not_yours_to_undo": lambda f: (
-        f"A correction is taken back by whoever made it, or by <@{f['teacher_id']}>, who taught **{f['name']}**. Ask one of them."
+        f"A correction is taken back by whoever made it, by <@{f['teacher_id']}>, who taught **{f['name']}**, or by whoever manages the "
+        "server. Ask one of them."
     ),
-    "nothing_to_undo": lambda f: "That correction was taken back already. Run `/describe` with the photo to see how it stands.",
     "nobody_recognised": lambda f: (
         "I recognise nobody of yours in this photo any more, so there is nothing to confirm. Run `/describe` with it to see how it stands."
     ),
@@ -147,12 +159,11 @@ ENGINE_ERRORS: dict[ErrorCode, Callable[[Facts], str]] = {
         "There are more than four known faces and things in that photo. Crop it to the ones you mean and try again."
     ),
     "busy": lambda f: "I'm busy with other photos right now. Try again in a minute.",
-    "other_encoder": lambda f: (
-        "My recognition was changed a moment ago. Try again; if it stays so, have the concept learned again by its teacher."
-    ),
-    "other_vlm": lambda f: (
-        "My language model was changed a moment ago. Try again; if it stays so, have the concept learned again by its teacher."
-    ),
+    # Of a fit, which nobody waits for: the trainer asks again by itself.
+    "other_encoder": lambda f: f"My recognition was changed a moment ago. {RELEARNED}",
+    # Only when the second try of an answer, with the fingerprint the engine has just told, is refused too: as when two with different
+    # models answer at one address.
+    "other_vlm": lambda f: f"My language model was changed a moment ago. {RELEARNED}",
     "no_face": lambda f: (
         "I found no face in the photos. Run `/concepts forget`, then `/teach` again with ones where the face is large, sharp and seen from the front."
     ),
@@ -166,11 +177,7 @@ ENGINE_ERRORS: dict[ErrorCode, Callable[[Facts], str]] = {
     "out_of_memory": lambda f: (
         "That was too much for this machine's memory. Try with fewer or smaller photos, or tell whoever runs the bot."
     ),
-    "not_ready": lambda f: (
-        "My models can't be loaded. Ask whoever runs the bot to look into its log, and to run `myvlm doctor`."
-        if f.get("why")
-        else "I'm still waking up: the models are being loaded. Try again in half a minute."
-    ),
+    "not_ready": lambda f: NOT_LOADED if f.get("why") else "I'm still waking up: the models are being loaded. Try again in half a minute.",
     "not_allowed": lambda f: (
         "The engine doesn't accept this bot's password. Whoever runs it must set the same `engine.token` on both sides."
     ),
@@ -180,6 +187,8 @@ ENGINE_ERRORS: dict[ErrorCode, Callable[[Facts], str]] = {
     ),
 }
 
+NOT_LOADED = "My models can't be loaded. Ask whoever runs the bot to look into its log, and to run `myvlm doctor`."
+RELEARNED = "What I was taught is learned again by itself. Try again in a minute, and tell whoever runs the bot if it stays so."
 UNREACHABLE = "My eyes are away: the recognition service isn't running. Nothing was changed; try again in a minute."
 SLOW = "That took too long, so I gave up on it. Nothing was changed; try again in a minute."
 STORE_DOWN = "I can't reach my memory right now. Nothing was changed; try again in a minute, or tell whoever runs the bot."
@@ -194,7 +203,11 @@ ADDED_PERSON_SHOWN = (
 )
 BROKEN_OFF = "Learning broke off several times. The photos are kept: press **Try again**, or tell whoever runs the bot."
 # Of a teach; the others are the engine's codes.
-OWN_FAILURES = {LOST: BROKEN_OFF, SHOWS_PERSON: PERSON_SHOWN, ADDED_PERSON: ADDED_PERSON_SHOWN}
+PEOPLE_SWITCHED_OFF = (
+    "People are off on this server, so I didn't look at the photos. When whoever manages it has run `/people allow` again, press **Try "
+    "again**; `/people withdraw` and `/concepts forget` delete what is kept."
+)
+OWN_FAILURES = {LOST: BROKEN_OFF, PEOPLE_OFF: PEOPLE_SWITCHED_OFF, SHOWS_PERSON: PERSON_SHOWN, ADDED_PERSON: ADDED_PERSON_SHOWN}
 
 
 def sentence(error: BaseException) -> str:
@@ -213,6 +226,8 @@ def sentence(error: BaseException) -> str:
 
 def store_sentence(error: StoreError) -> str:
     match error:
+        case NoConsent():
+            return "They haven't agreed to be taught, or have just taken it back. Nothing was kept. Run `/teach` again to ask them."
         case NameTaken():
             return "That name is taken: something here, or another one of yours, is called so already. Choose another name, or `/concepts forget` it first."
         case TooManyConcepts():
@@ -258,7 +273,7 @@ def progress(concept: Concept, at: Progress) -> str:
                 "taught it. The photos are safe, and learning goes on with the answer."
             )
         case "waiting":
-            return f"### Kept: {name}\n💤 {waiting(at.reason)} Your photos are safe; it goes on by itself."
+            return f"### Kept: {name}\n💤 {waiting(at.reason, at.broken)} Your photos are safe; it goes on by itself."
         case "ready":
             return ready(concept)
         case "unchanged":
@@ -272,11 +287,11 @@ def unseen(noun: str) -> str:
     return f"-# I wouldn't call it “{noun}” myself. If my sentences turn out odd, `/concepts forget` it and teach it with another word at `what`."
 
 
-def waiting(reason: str | None) -> str:
+def waiting(reason: str | None, broken: bool = False) -> str:
     if reason == "unreachable":
         return "The recognition service isn't running right now, so this is kept and goes on when it is back."
     if reason == "not_ready":
-        return "My models are still being loaded."
+        return NOT_LOADED if broken else "My models are still being loaded."
     return "I'm busy with other work right now."
 
 
@@ -304,9 +319,10 @@ def last_word(concept: Concept) -> str:
 
 def face_question(concept: Concept, photo_number: int) -> str:
     """Mentions the teacher and nobody else."""
-    end = "keeps everything as it is" if concept.has_head else f"forgets {concept.name} and these photos"
+    place, these = ("the photo", "this photo") if concept.photo_count == 1 else (f"photo {photo_number}", "these photos")
+    end = "keeps everything as it is" if concept.has_head else f"forgets {concept.name} and {these}"
     return (
-        f"### Which face is {concept.name}?\n<@{concept.owner_id}> There are several in photo {photo_number}, and nothing tells me whose you "
+        f"### Which face is {concept.name}?\n<@{concept.owner_id}> There are several in {place}, and nothing tells me whose you "
         f"mean. Press its number; what I computed from the other faces here is deleted then.\n-# If it isn't among them, teach with photos "
         f"where it is larger. **Cancel** {end}."
     )
@@ -314,8 +330,9 @@ def face_question(concept: Concept, photo_number: int) -> str:
 
 def face_asked(concept: Concept) -> str:
     """Mentions the teacher and nobody else."""
+    photo = "photo" if concept.photo_count == 1 else "photos"
     return (
-        f"<@{concept.owner_id}> There are several faces in your photos of **{concept.name}**, and nothing tells me whose you mean. Press the "
+        f"<@{concept.owner_id}> There are several faces in your {photo} of **{concept.name}**, and nothing tells me whose you mean. Press the "
         "button to choose; only you will see them."
     )
 
@@ -340,7 +357,8 @@ def advice(given: int, distinct: Sequence[Photo]) -> str:
             "`/concepts add` takes them."
         )
     if given > len(distinct):
-        return f"-# {given - len(distinct)} of {given} photos were copies, so I learn from {len(distinct)}."
+        copies = given - len(distinct)
+        return f"-# {copies} of {given} photos {'was a copy' if copies == 1 else 'were copies'}, so I learn from {len(distinct)}."
     return ""
 
 
@@ -419,6 +437,23 @@ def undone(concept: Concept) -> str:
     return f"-# ↩ What was said about **{concept.name}** is taken back."
 
 
+def noted(concept: Concept, present: bool) -> str:
+    """Where the correction was kept, and the photo can't be described anew."""
+    there = "is in this photo" if present else "isn't in this photo"
+    return f"Noted: **{concept.name}** {there}. {NOT_ANEW}"
+
+
+def taken_back(concept: Concept) -> str:
+    """As `noted`."""
+    return f"What was said about **{concept.name}** in this photo is taken back. {NOT_ANEW}"
+
+
+NOT_ANEW = (
+    "But I can't describe the photo anew just now, so the answer stays as it was. Press the same button again in a minute, or run "
+    "`/describe` with the photo."
+)
+
+
 def where(concept: Concept, found: Match | None, certain: bool) -> str:
     if found is None:
         return f"I don't see {concept.name} in this photo."
@@ -432,7 +467,8 @@ def where(concept: Concept, found: Match | None, certain: bool) -> str:
 def why(square: str, reason: Reason) -> str:
     if reason.box is None:
         return f"**{reason.name}**: somebody told me that it is in this photo."
-    alike = f" It looks most like photo {reason.number} of the {reason.of} I was taught with." if reason.number else ""
+    which = f"photo {reason.number} of the {reason.of}" if reason.of > 1 else "the photo"
+    alike = f" It looks most like {which} I was taught with." if reason.number else ""
     return f"{square} **{reason.name}**, {percent(reason.score)} sure, because of what is in the frame.{alike}"
 
 
@@ -467,7 +503,7 @@ def _recognised(one: Recognised, asked: bool) -> str:
 
 
 def first_photos(shown: int, given: int) -> str:
-    return f"These are the first {shown} of {given} photos. Send the others to `/describe`."
+    return f"These are the first {shown} of {given} photos. Send the {'other one' if given - shown == 1 else 'others'} to `/describe`."
 
 
 def alt_text(text: str) -> str:
@@ -518,8 +554,9 @@ NO_CONCEPTS = "I know nobody and nothing here yet. Teach me with `/teach`: a nam
 
 
 def forget_question(concept: Concept) -> str:
+    them = "it" if concept.photo_count == 1 else "them"
     return (
-        f"### Forget {concept.name}?\nIts {photos(concept.photo_count)} and everything learned from them are deleted for good. "
+        f"### Forget {concept.name}?\nIts {photos(concept.photo_count)} and everything learned from {them} are deleted for good. "
         "This can't be undone."
     )
 
@@ -549,9 +586,9 @@ PEOPLE_FORBIDDEN = (
 
 def consent_question(member_id: int, teacher_id: int, name: str) -> str:
     return (
-        f"### May I learn your face?\n<@{member_id}>, <@{teacher_id}> wants to teach me who **{quoted(name)}** is: you. If you agree, I keep the "
-        "photos they give me and what I compute from your face, and name you in photos on this server. I haven't looked at any photo yet. "
-        "You can take it back any time with `/people withdraw`: then all of it is deleted."
+        f"### May I learn your face?\n<@{member_id}>, <@{teacher_id}> wants to teach me your face, under the name **{quoted(name)}**; they can "
+        "change the name and teach me more photos later. If you agree, I keep the photos they give me and what I compute from your face, and "
+        "name you in photos on this server. I haven't looked at any photo yet. You can take it back any time with `/people withdraw`: then all of it is deleted."
     )
 
 
@@ -583,10 +620,10 @@ def privacy(kept: Kept) -> str:
 def _kept(kept: Kept) -> list[str]:
     since = f" since {day(kept.oldest)}" if kept.oldest else ""
     return _those_that_are(
-        (kept.concepts, f"{counted(kept.concepts, 'concept')}{since}: {', '.join(kept.names)}"),
+        (kept.concepts, f"{counted(kept.concepts, 'concept')}{since}: {listed(kept.names)}"),
         (kept.concepts, _pictures(kept)),
         (kept.corrections, f"What you said of answers: {counted(kept.corrections, 'time')}"),
-        (kept.vectors, f"{counted(kept.vectors, 'vector')} computed from these photos"),
+        (kept.vectors, f"{counted(kept.vectors, 'vector')} computed from photos"),
         (kept.consents, f"Agreed that a face may be taught, by you or with you: {counted(kept.consents, 'time')}"),
     )
 
@@ -653,6 +690,21 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def all_photos(number: object) -> str:
+    return "Both photos" if number == 2 else f"All {number} photos"
+
+
+def those_are(number: object) -> str:
+    """Of so many photos."""
+    return "That photo is" if number == 1 else f"{'Both' if number == 2 else 'All'} of these photos are"
+
+
+def listed(names: Sequence[str]) -> str:
+    """As many as surely fit a message."""
+    more = len(names) - NAMES_LISTED
+    return ", ".join(names[:NAMES_LISTED]) + (f", and {more} more (a copy lists them all)" if more > 0 else "")
+
+
 def photos(number: int) -> str:
     return counted(number, "photo")
 
@@ -702,7 +754,7 @@ def unquoted(text: str) -> str:
 # -- servers
 BALANCE_WORDS = {
     "strict": "strict: I name somebody only when I'm very sure, and ask more often",
-    "normal": "normal: I name somebody when it is more likely than not",
+    "normal": "normal: I name somebody when I'm rather sure",
     "eager": "eager: I name somebody early, and am wrong more often",
 }
 

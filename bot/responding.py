@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import discord
 import structlog
 
-from concept_store.errors import NameTaken, NotFound, TooManyConcepts, TooManyPhotos
+from concept_store.errors import NameTaken, NoConsent, NotFound, TooManyConcepts, TooManyPhotos
 
 from . import replies
 from .engine_client import EngineError, EngineUnreachable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("myvlm.bot")
 # a person's or a moment's: no line in the error log
-EXPECTED = (Refusal, EngineUnreachable, NameTaken, NotFound, TooManyConcepts, TooManyPhotos)
+EXPECTED = (Refusal, EngineUnreachable, NameTaken, NoConsent, NotFound, TooManyConcepts, TooManyPhotos)
 
 
 @asynccontextmanager

@@ -16,13 +16,28 @@ from typing import Any, Literal, Protocol, TypeVar
 import structlog
 
 from concept_store.errors import LeaseLost, NotFound, StoreError
-from concept_store.records import Announce, Box, Claim, Concept, ConceptId, Embedding, GuildId, Kind, Photo, Regions, Scope, State
+from concept_store.records import (
+    Announce,
+    Box,
+    Claim,
+    Concept,
+    ConceptId,
+    Correction,
+    Embedding,
+    GuildId,
+    Kind,
+    Photo,
+    Regions,
+    Scope,
+    State,
+)
 from concept_store.store import ConceptStore
 from myvlm_engine.messages import FACES, FitRequest, HealthReply, Sight, TaughtPhoto, TeachEvent, TeachRequest
 
-from .asking import SEVERAL, offered, only
+from .asking import SEVERAL, meant_in, offered, only
 from .engine_client import Engine, EngineError, EngineUnreachable
 from .names import DEFAULT_NOUNS
+from .permissions import PEOPLE_SETTING
 from .portraits import ADDED_PERSON, SHOWS_PERSON, Pictured, depicts, show_person
 from .sights import afar_of, encoder_for, head_of, regions_of, sight_of
 
@@ -31,10 +46,13 @@ log = structlog.get_logger("myvlm.teaching")
 Result = TypeVar("Result")
 Stage = Literal["queued", "seeing", "usable", "learning", "waiting", "asking", "elsewhere", "ready", "unchanged", "failed"]
 PASSING = ("busy", "not_ready", "other_encoder", "other_vlm")  # codes that go away by waiting or by asking again
+PEOPLE_OFF = "people_off"  # `failure` of a person whose turn came when their server had switched people off
 LOST = "lost"  # tried as often as is allowed, and broken off each time
 HARD_NEGATIVES = 8  # neighbours whose photos a new head learns not to fire on
 EVERYWHERE = GuildId(0)  # the store's settings are a guild's; this is none's
-REFITS = "refits"  # a setting of EVERYWHERE: concepts whose heads have yet to learn from corrections
+REFITS = "refits"  # a setting of EVERYWHERE: concepts whose heads have yet to learn what was said, or of a new neighbour
+REFIT_TRIES = 8  # of one head that the engine refuses to fit, or where something fails: about two minutes (app.py: TICK_S)
+SAID_BYTES = 28 * 2**20  # of corrections' vectors in one request; in base64 and with all the rest below the engine's max_body_bytes
 NOWHERE = Announce(channel_id=0, message_id=None)  # of a training nobody waits for: no last word is said
 REFITTED = 4  # neighbours that learn not to fire on the new concept; each costs the engine up to two seconds
 
@@ -49,11 +67,16 @@ class Progress:
     sample: str | None = None
     ahead: int = 0
     reason: str | None = None
+    broken: bool = False  # of "not_ready": the models couldn't be loaded, so waiting alone doesn't help
     noun_seen: bool = True  # the model itself calls what is in the photos by the class noun
 
 
 class GivenUp(Exception):
     """It was tried as often as is allowed."""
+
+
+class PeopleOff(Exception):
+    """The person's server has switched people off since."""
 
 
 class ShowsPerson(Exception):
@@ -106,9 +129,12 @@ class Teacher:
         self._models: tuple[str, ...] = ()  # the engine's fingerprints when they were last compared with the store's
         self._pause_s = limits.first_pause_s
         self.paused: str | None = None  # why nothing is begun at the moment ("unreachable" or an engine's code)
+        self.broken = False  # and whether it won't go away by waiting (Progress.broken)
         self._moved_up = asyncio.Condition()  # somebody left the line
         self._lessons = 1  # how many embeddings the engine learns at the same time
-        self._refitting = asyncio.Lock()
+        self._refitting, self._noting = asyncio.Lock(), asyncio.Lock()
+        self._noted: set[ConceptId] = set()  # since their last refit began
+        self._refused: Counter[ConceptId] = Counter()  # refits, one after another
         self._line: list[ConceptId] = []  # fitted, waiting to learn or learning
         self._broken_off: Counter[ConceptId] = Counter()
 
@@ -122,6 +148,12 @@ class Teacher:
             self._workers += 1
             self._spawn(self._work())
 
+    async def people_allowed(self) -> None:
+        """Somewhere they are again: those who were passed over meanwhile are learned for the models of now."""
+        self._models = ()
+        await self.relearn_outdated()
+        await self.wake()
+
     async def relearn_outdated(self) -> None:
         """After the engine was given other models: what was taught for the old ones is learned again, without a word. People keep what was
         learned of them while the engine sees no faces: it would refuse them, and switching them off is no reason to have failed."""
@@ -134,7 +166,7 @@ class Teacher:
             return
         faces = any(encoder.startswith(FACES) for encoder in health.encoders)
         for concept in await self.store.outdated(health.encoders, health.vlm):
-            if concept.kind is Kind.PERSON and not faces:
+            if concept.kind is Kind.PERSON and not (faces and await self._may_learn(concept)):
                 continue
             log.info("learned_again", concept=concept.id)
             await self.store.retry(concept.id, NOWHERE)
@@ -175,6 +207,8 @@ class Teacher:
         except GivenUp:
             self._broken_off.pop(concept_id, None)
             await self._failed(lease, LOST)
+        except PeopleOff:
+            await self._failed(lease, PEOPLE_OFF)
         except ShowsPerson as found:
             await (self._ended(lease, self.store.take_back, ADDED_PERSON) if found.known else self._failed(lease, SHOWS_PERSON))
         except (EngineUnreachable, EngineError) as error:
@@ -219,10 +253,11 @@ class Teacher:
             await self._offer_faces(lease.claim.concept_id, error)
             return await self._failed(lease, error.code)
         reason = error.code if isinstance(error, EngineError) else "unreachable"
+        self.broken = isinstance(error, EngineError) and bool(error.facts.get("why"))
         log.info("waiting", concept=lease.claim.concept_id, reason=reason)
         await self._given_back(lease)
         self._pause(reason)
-        await self._tell(lease.claim.concept_id, Progress("waiting", reason=reason))
+        await self._tell(lease.claim.concept_id, Progress("waiting", reason=reason, broken=self.broken))
 
     async def _offer_faces(self, concept_id: ConceptId, error: EngineError) -> None:
         """Where nothing tells whose face is meant, the faces to choose from are kept: its teacher is asked as soon as it has failed."""
@@ -252,7 +287,9 @@ class Teacher:
 
     # -- the method's steps
     async def _learn(self, lease: Lease, concept: Concept) -> str:
-        """Gives the name that it can say now. Errors: GivenUp, ShowsPerson, EngineError, EngineUnreachable, StoreError."""
+        """Gives the name that it can say now. Errors: GivenUp, PeopleOff, ShowsPerson, EngineError, EngineUnreachable, StoreError."""
+        if not await self._may_learn(concept):
+            raise PeopleOff
         if concept.attempts > self.limits.max_attempts or self._broken_off[concept.id] >= self.limits.max_attempts:
             raise GivenUp
         photos = await self.store.photos(concept.id)
@@ -261,6 +298,12 @@ class Teacher:
         concept = await self.store.concept(concept.id)
         async with self._turn(concept):
             return await self._embed(lease, concept)
+
+    async def _may_learn(self, concept: Concept) -> bool:
+        """A person only while their server allows it: it may have been switched off since they were taught."""
+        if concept.kind is not Kind.PERSON:
+            return True
+        return concept.guild_id is not None and bool(await self.store.setting(concept.guild_id, PEOPLE_SETTING))
 
     async def _tell_learned(self, concept_id: ConceptId, learned_name: str) -> None:
         """The claim has ended: however long Discord takes, no lease can run out over it."""
@@ -282,7 +325,8 @@ class Teacher:
         pictured = []
         for number, photo in enumerate(photos, 1):
             await self.listener.progress(concept, Progress("seeing", step=number, of=len(photos)))
-            reply = await self.engine.see(photo.data, taught=concept.kind is not Kind.PERSON)
+            person = concept.kind is Kind.PERSON
+            reply = await self.engine.see(photo.data, taught=not person, faces=person)
             pictured.append(Pictured(reply.faces, reply.noun))
             for sight in reply.sights:
                 if sight.encoder == encoder:  # whoever's face is beside a pet has agreed to nothing
@@ -311,37 +355,47 @@ class Teacher:
     ) -> None:
         """The head: from here on the concept is recognised, and named by its name in place of its class noun. A photo without a box was
         added since the head was fitted; boxes are kept after the head, so that a head that was lost with a process is fitted again."""
-        added = any(photo.box is None for photo in photos)
-        fresh = added or await self.store.head(concept.id, seen[0].encoder) is None
+        added, encoder = any(photo.box is None for photo in photos), seen[0].encoder
+        fresh = added or await self.store.head(concept.id, encoder) is None
         if fresh:
-            reply = await self.engine.fit(await self._fit_request(concept, seen))
+            said = await self.store.corrections(concept.id, encoder)
+            reply = await self.engine.fit(await self._fit_request(concept, seen, said))
             if added and not (concept.has_head and all(photo.box is None for photo in photos)):  # one was only taken out
                 await self._refuse_people(concept, photos, pictured, reply.photo_boxes)
             await self.store.save_head(lease.claim, head_of(reply.head))
+            await self._learn_what_came_between(concept.id, seen, said)
+            if concept.kind is Kind.PERSON:
+                await self._keep_their_face_only(photos, seen, reply.photo_boxes)
             for photo, box in zip(photos, reply.photo_boxes, strict=False):
                 await self.store.save_box(photo.id, box)
         await self.listener.progress(await self.store.concept(concept.id), Progress("usable"))
         if fresh:
             await self._refit_neighbours(concept, seen)
 
+    async def _keep_their_face_only(self, photos: Sequence[Photo], seen: Sequence[Regions], boxes: Sequence[Box]) -> None:
+        for photo, regions, box in zip(photos, seen, boxes, strict=False):
+            kept = meant_in(regions, box)
+            if kept is not regions:
+                await self.store.save_regions(photo.id, kept)
+
     async def _refuse_people(self, concept: Concept, photos: Sequence[Photo], pictured: Sequence[Pictured], boxes: Sequence[Box]) -> None:
         """Nobody's face is learned as a thing: people are asked first. Errors: ShowsPerson, EngineError, EngineUnreachable."""
         if concept.kind is Kind.PERSON or depicts(concept.class_noun):
             return
         if not pictured:  # the photos were looked at before a restart
-            replies = [await self.engine.see(photo.data, taught=True) for photo in photos]
+            replies = [await self.engine.see(photo.data, taught=True, faces=False) for photo in photos]
             pictured = [Pictured(reply.faces, reply.noun) for reply in replies]
         if show_person(pictured, boxes):
             raise ShowsPerson(known=any(photo.box for photo in photos))
 
-    async def _fit_request(self, concept: Concept, seen: Sequence[Regions]) -> FitRequest:
+    async def _fit_request(self, concept: Concept, seen: Sequence[Regions], said: Sequence[Correction]) -> FitRequest:
         encoder = seen[0].encoder
         negatives: list[Sight] = []
         for other in await self.store.neighbours(scope_of(concept), seen, HARD_NEGATIVES + 1):
             if other != concept.id:
-                negatives += [sight_of(regions) for regions in await self.store.regions(other, encoder)]
-        said = await self.store.corrections(concept.id, encoder)
-        there = [c.regions for c in said if c.present]
+                negatives += await self._photos_of_other(other, encoder)
+        told = newest_within(said, SAID_BYTES)
+        there = [c.regions for c in told if c.present]
         afar = await self.store.regions(concept.id, afar_of(encoder))
         return FitRequest(
             kind=concept.kind.value,
@@ -349,51 +403,101 @@ class Teacher:
             confirmed=len(there),
             afar=[sight_of(replace(regions, encoder=encoder)) for regions in afar] if len(afar) == len(seen) else [],
             negatives=negatives,
-            corrections=[sight_of(c.regions) for c in said if not c.present],
+            corrections=[sight_of(c.regions) for c in told if not c.present],
         )
 
-    async def _refit_neighbours(self, concept: Concept, seen: Sequence[Regions]) -> None:
-        """Those that look most like the new one learn its photos as negatives. What goes wrong here loses nothing."""
-        for other_id in (await self.store.neighbours(scope_of(concept), seen, REFITTED + 1))[: REFITTED + 1]:
-            if other_id == concept.id:
-                continue
-            try:
-                await self._refit(other_id, seen[0].encoder)
-            except (NotFound, EngineError) as error:
-                log.info("not_refitted", concept=other_id, error=str(error))
+    async def _photos_of_other(self, concept_id: ConceptId, encoder: str) -> list[Sight]:
+        """None where they can't be read: one damaged row is no reason that its neighbours learn nothing."""
+        try:
+            return [sight_of(regions) for regions in await self.store.regions(concept_id, encoder)]
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("neighbour_left_out", concept=concept_id)
+            return []
 
-    async def _refit(self, concept_id: ConceptId, encoder: str) -> None:
-        """Its head anew, with all that was said meanwhile. Does nothing while it has none. Errors: NotFound, EngineError."""
-        concept = await self.store.concept(concept_id)
-        known = await self.store.regions(concept_id, encoder)
-        if known and await self.store.head(concept_id, encoder) is not None:
-            reply = await self.engine.fit(await self._fit_request(concept, known))
-            await self.store.refit_head(concept_id, head_of(reply.head))
+    # -- heads that learn more
+    async def _refit_neighbours(self, concept: Concept, seen: Sequence[Regions]) -> None:
+        """Those that look most like the new one learn its photos as negatives, while it learns its name."""
+        near = (await self.store.neighbours(scope_of(concept), seen, REFITTED + 1))[: REFITTED + 1]
+        if others := [other for other in near if other != concept.id]:
+            await self.note(*others)
+            self._spawn(self.refit(*others))
 
     async def refit(self, *corrected: ConceptId) -> None:
-        """Heads learn what members said of answers. The list of those that wait is kept in the store, so that nothing that was said
-        is lost with a process or an engine."""
-        async with self._refitting:
-            waiting = list(dict.fromkeys([*await self.store.setting(EVERYWHERE, REFITS, []), *corrected]))
-            if not waiting:
-                return
-            await self.store.set_setting(EVERYWHERE, REFITS, waiting)
-            left = [concept_id for concept_id in waiting if not await self._refitted(ConceptId(concept_id))]
-            await self.store.set_setting(EVERYWHERE, REFITS, left or None)
+        """Heads learn what members said of answers: those of these concepts, or all that wait. Which ones wait is kept in the store, from
+        before anything else is waited for until they have learned, so that nothing that was said is lost with a process or an engine."""
+        if corrected:
+            await self.note(*corrected)
+        for concept_id in dict.fromkeys(corrected) or await self._waiting():
+            async with self._refitting:
+                if concept_id in await self._waiting():  # nobody else has just done it
+                    await self._refit_one(concept_id)
+
+    async def note(self, *concept_ids: ConceptId) -> None:
+        """Their heads have something to learn, now or after a restart."""
+        self._noted.update(concept_ids)
+        async with self._noting:
+            waiting = await self._waiting()
+            if new := [concept_id for concept_id in dict.fromkeys(concept_ids) if concept_id not in waiting]:
+                await self.store.set_setting(EVERYWHERE, REFITS, [*waiting, *new])
+
+    async def _waiting(self) -> list[ConceptId]:
+        return [ConceptId(concept_id) for concept_id in await self.store.setting(EVERYWHERE, REFITS, [])]
+
+    async def _refit_one(self, concept_id: ConceptId) -> None:
+        """It waits on where more was said meanwhile."""
+        self._noted.discard(concept_id)
+        done = await self._refitted(concept_id)
+        async with self._noting:
+            if done and concept_id not in self._noted:
+                left = [other for other in await self._waiting() if other != concept_id]
+                await self.store.set_setting(EVERYWHERE, REFITS, left or None)
 
     async def _refitted(self, concept_id: ConceptId) -> bool:
         """False: to be tried again later."""
         try:
             kind = (await self.store.concept(concept_id)).kind
             await self._refit(concept_id, encoder_for(kind, (await self._ready_health()).encoders))
+        except NotFound:
+            log.info("not_refitted", concept=concept_id, error="forgotten")
         except EngineUnreachable:
             return False
         except EngineError as error:
             log.info("not_refitted", concept=concept_id, error=error.code)
-            return error.code not in PASSING
-        except NotFound:
-            log.info("not_refitted", concept=concept_id, error="forgotten")
+            return error.code not in PASSING and self._tried_enough(concept_id)
+        except Exception:  # whatever is wrong with one, the others learn
+            log.exception("refit_failed", concept=concept_id)
+            return self._tried_enough(concept_id)
+        self._refused.pop(concept_id, None)
         return True
+
+    def _tried_enough(self, concept_id: ConceptId) -> bool:
+        self._refused[concept_id] += 1
+        if self._refused[concept_id] < REFIT_TRIES:
+            return False
+        log.warning("refit_given_up", concept=concept_id)
+        del self._refused[concept_id]
+        return True
+
+    async def _refit(self, concept_id: ConceptId, encoder: str) -> None:
+        """Its head anew, with all that was said meanwhile. Does nothing while it has none. Errors: NotFound, EngineError."""
+        concept = await self.store.concept(concept_id)
+        known = await self.store.regions(concept_id, encoder)
+        if known and await self.store.head(concept_id, encoder) is not None:
+            said = await self.store.corrections(concept_id, encoder)
+            reply = await self.engine.fit(await self._fit_request(concept, known, said))
+            await self.store.refit_head(concept_id, head_of(reply.head))
+            await self._learn_what_came_between(concept_id, known, said)
+
+    async def _learn_what_came_between(self, concept_id: ConceptId, seen: Sequence[Regions], said: Sequence[Correction]) -> None:
+        """A head was just saved that was fitted from these photos and corrections. Where there are others by now, a head that knew them may
+        have been overwritten."""
+        encoder = seen[0].encoder
+        photos, more = await self.store.regions(concept_id, encoder), await self.store.corrections(concept_id, encoder)
+        if len(photos) != len(seen) or verdicts(more) != verdicts(said):
+            await self.note(concept_id)
+            self._spawn(self.refit(concept_id))
 
     @asynccontextmanager
     async def _turn(self, concept: Concept) -> AsyncIterator[None]:
@@ -459,6 +563,19 @@ def agreed_noun(kind: str, hints: Counter[str], photos: int) -> str:
     """What the encoder called most of the photos; the kind's own word where it wasn't sure."""
     noun, votes = hints.most_common(1)[0] if hints else ("", 0)
     return noun if 2 * votes > photos else DEFAULT_NOUNS[str(kind)]
+
+
+def verdicts(said: Sequence[Correction]) -> list[tuple[str, bool]]:
+    return [(correction.digest, correction.present) for correction in said]
+
+
+def newest_within(said: Sequence[Correction], limit_bytes: int) -> Sequence[Correction]:
+    """Of corrections, oldest first, the newest whose vectors are no larger together: photos that were looked at closely have many."""
+    for at in range(len(said), 0, -1):
+        limit_bytes -= said[at - 1].regions.vectors.nbytes
+        if limit_bytes < 0:
+            return said[at:]
+    return said
 
 
 def scope_of(concept: Concept) -> Scope:

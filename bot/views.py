@@ -71,8 +71,9 @@ def _numbered(pictures: Sequence[bytes]) -> tuple[tuple[str, bytes], ...]:
     return tuple((f"{at}.jpg", data) for at, data in enumerate(pictures))
 
 
-def _gallery(names: Sequence[str], words: str) -> Item:
-    return ui.MediaGallery(*(discord.MediaGalleryItem(f"attachment://{name}", description=words) for name in names))
+def _gallery(names: Sequence[str], words: str, spoiler: bool = False) -> Item:
+    items = (discord.MediaGalleryItem(f"attachment://{name}", description=words, spoiler=spoiler) for name in names)
+    return ui.MediaGallery(*items)
 
 
 # -- teaching
@@ -129,17 +130,17 @@ def answered(answer: Answer, asker: UserId, hidden: bool, note: str = "", undo: 
     assert answer.look is not None
     photo = answer.look.photo
     mark = Mark(asker, photo.digest)
-    gallery = _gallery(["photo.jpg"], replies.alt_text(replies.spoken(answer)))
+    gallery = _gallery(["photo.jpg"], replies.alt_text(replies.spoken(answer)), photo.spoiler)
     text = "\n".join(filter(None, (replies.answer(answer), note)))
     rows = [*_doubts(answer, mark), *_opinions(answer, mark, undo), *_also(answer, mark, hidden)]
     return Message(layout(gallery, ui.TextDisplay(text), *rows, colour=BLUE), (("photo.jpg", photo.data),))
 
 
-def explained(reasons: Sequence[Reason], drawn: bytes) -> Message:
+def explained(reasons: Sequence[Reason], drawn: bytes, spoiler: bool = False) -> Message:
     """The photo with a frame for each, and beside each sentence the taught photo."""
     if not reasons:
         return said(replies.NO_REASON)
-    gallery, pictures = _gallery(["why.jpg"], "The photo with frames"), [("why.jpg", drawn)]
+    gallery, pictures = _gallery(["why.jpg"], "The photo with frames", spoiler), [("why.jpg", drawn)]
     items: list[Item] = []
     for at, reason in enumerate(reasons):
         words = replies.why(SQUARES[at % len(SQUARES)], reason)
@@ -151,8 +152,9 @@ def explained(reasons: Sequence[Reason], drawn: bytes) -> Message:
     return Message(layout(gallery, *items, colour=BLUE), tuple(pictures))
 
 
-def pictured(text: str, picture: bytes) -> Message:
-    return Message(layout(_gallery(["where.jpg"], replies.alt_text(text)), ui.TextDisplay(text), colour=BLUE), (("where.jpg", picture),))
+def pictured(text: str, picture: bytes, spoiler: bool = False) -> Message:
+    gallery = _gallery(["where.jpg"], replies.alt_text(text), spoiler)
+    return Message(layout(gallery, ui.TextDisplay(text), colour=BLUE), (("where.jpg", picture),))
 
 
 def _doubts(answer: Answer, mark: Mark) -> list[Item]:
@@ -198,7 +200,7 @@ def concept_page(
     buttons: list[Button] = []
     if mine and concept.state is State.FAILED and (asks_face or concept.failure not in OTHER_PHOTOS):
         buttons.append(which_face(concept) if asks_face else try_again(concept))
-    if mine and concept.has_head:
+    if can_forget and concept.has_head:
         buttons.append(Button("undo-all", concept.id, asker, "Undo corrections"))
     if mine and concept.photo_count > 1:
         buttons.append(Button("which-photo", concept.id, asker, "Remove a photo …"))

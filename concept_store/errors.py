@@ -12,6 +12,10 @@ class NameTaken(StoreError):
     """Another concept of this scope has that name."""
 
 
+class NoConsent(StoreError):
+    """The person in the photos hasn't agreed, or has taken it back."""
+
+
 class NotFound(StoreError):
     """There is no such concept."""
 

@@ -173,6 +173,26 @@ class Said:
 
 
 @dataclass(frozen=True)
+class SaidOf:
+    """A correction as whoever made it finds it in the copy of what is kept about them."""
+
+    name: str  # of the concept
+    digest: str
+    present: bool
+    made_at: datetime
+
+
+@dataclass(frozen=True)
+class Consent:
+    """That a member may be taught by another in one guild."""
+
+    subject_id: UserId
+    teacher_id: UserId
+    guild_id: GuildId
+    given_at: datetime
+
+
+@dataclass(frozen=True)
 class Kept:
     """What is kept about one person, as owner or as subject, or of one guild."""
 

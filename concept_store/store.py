@@ -16,6 +16,7 @@ from .records import (
     Claim,
     Concept,
     ConceptId,
+    Consent,
     Correction,
     Embedding,
     GuildId,
@@ -28,6 +29,7 @@ from .records import (
     PhotoId,
     Regions,
     Said,
+    SaidOf,
     Scope,
     UserId,
 )
@@ -46,7 +48,8 @@ class ConceptStore(Protocol):
         """Stores everything in one transaction; on return it survives kill -9. State is "queued".
         Errors: NameTaken (compared without case, accents kept, spaces folded: names.py) among what the owner could meet in one
         scope: the same guild's concepts and the owner's own, wherever taught. Others' private concepts don't count: a refusal
-        would give their names away. TooManyConcepts when the owner has `limit_per_owner` already; ValueError without photos."""
+        would give their names away. NoConsent where a person is shown who hasn't agreed there to be taught by this owner, or has taken it
+        back. TooManyConcepts when the owner has `limit_per_owner` already; ValueError without photos."""
 
     async def concept(self, concept_id: ConceptId) -> Concept:
         """Errors: NotFound."""
@@ -189,7 +192,8 @@ class ConceptStore(Protocol):
     ) -> list[Match]:
         """Concepts of the scope whose head fires, surest first. Heads of other encoders are never compared. One region can
         speak for one concept only: where several heads fire on overlapping regions, the surest wins (matching.py).
-        A correction of this very photo (`digest`) overrides the head: present -> score 1.0, absent -> never.
+        A correction of this very photo (`digest`) overrides the head: present -> score 1.0, and no box where its head
+        doesn't fire; absent -> never.
         Errors: WrongFingerprint when sights and heads of one encoder differ in width."""
 
     async def worth_a_closer_look(self, scope: Scope, sights: Sequence[Regions]) -> list[Box]:
@@ -212,12 +216,12 @@ class ConceptStore(Protocol):
         at_most: int | None = None,
     ) -> None:
         """One per concept and photo; a newer one replaces it. `regions` is what each encoder saw in the photo. Where the concept has
-        more than `at_most` now, older ones are dropped: first those that say the same (`present`), oldest first, then the others, and
-        what the concept's teacher said only after all of these.
+        more than `at_most` with regions now, those of older ones are dropped: first of those that say the same (`present`), oldest first,
+        then of the others, and of what the concept's teacher said only after all of these. What was said of a photo is kept for good.
         Errors: NotFound, WrongFingerprint (none is given)."""
 
     async def corrections(self, concept_id: ConceptId, encoder: str) -> list[Correction]:
-        """With what this encoder saw, oldest first; photos it hasn't seen are left out."""
+        """With what this encoder saw, oldest first; photos it hasn't seen, or whose regions were dropped, are left out."""
 
     async def said(self, concept_id: ConceptId, digest: str) -> Said | None:
         """What was said of this concept and photo."""
@@ -227,6 +231,9 @@ class ConceptStore(Protocol):
 
     async def corrected_by(self, user_id: UserId) -> list[ConceptId]:
         """Of which concepts this user has said something, once for each correction, oldest first."""
+
+    async def said_by(self, user_id: UserId) -> list[SaidOf]:
+        """All that this user has said, oldest first."""
 
     # -- guilds
     async def setting(self, guild_id: GuildId, key: str, default: Any = None) -> Any:
@@ -240,6 +247,9 @@ class ConceptStore(Protocol):
         """This teacher may teach this member in this guild. Giving it twice is fine."""
 
     async def has_consent(self, subject_id: UserId, teacher_id: UserId, guild_id: GuildId) -> bool: ...
+
+    async def consents_of(self, user_id: UserId) -> list[Consent]:
+        """That this person gave or was given, oldest first."""
 
     async def withdraw_consent(self, subject_id: UserId, guild_id: GuildId) -> int:
         """Takes back all consent given there and deletes the concepts that show this member there, whoever owns them; returns how

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .vlms.name_rule import core, folded
+
 
 @dataclass(frozen=True)
 class Said:
@@ -31,25 +33,26 @@ class Called:
 
 
 def names_in(text: str, names: Collection[str]) -> set[str]:
-    """Names that stand in a text as words of their own, in any case. "Corgi Joe" doesn't say "Joe"."""
-    found = set()
-    for name in sorted(names, key=len, reverse=True):
-        text, count = _name(name).subn(" ", text)
-        if count:
-            found.add(name)
-    return found
+    """Names that stand in a text as words of their own, in any case and spelling. "Corgi Joe" doesn't say "Joe"; of names that are spelled
+    alike the one is said that is written so."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(core(name), []).append(name)
+    said = {found[0] for found in _any_of(alike).finditer(folded(text))}
+    return {next((name for name in alike[one] if name in text), alike[one][0]) for one in said}
 
 
 def without_names(text: str, called: Collection[Called]) -> str:
     """The text with "a dog" where it says Biscuit, so that it can be compared with the base caption."""
-    for one in sorted(called, key=lambda c: len(c.name), reverse=True):
-        article = "an" if one.class_noun[:1].lower() in "aeiou" else "a"
-        text = _name(one.name).sub(f"{article} {one.class_noun}", text)
+    nouns = {one.name.lower(): f"{'an' if one.class_noun[:1].lower() in 'aeiou' else 'a'} {one.class_noun}" for one in called}
+    text = _any_of(nouns).sub(lambda found: nouns.get(found[0].lower(), found[0]), text)
     return text[:1].upper() + text[1:]
 
 
-def _name(name: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
+def _any_of(names: Collection[str]) -> re.Pattern[str]:
+    """The longest of them first; with none of them, nothing."""
+    longest_first = sorted(names, key=len, reverse=True)
+    return re.compile(rf"(?<![^\W_])(?:{'|'.join(map(re.escape, longest_first)) or '(?!)'})(?![^\W_])", re.IGNORECASE)
 
 
 def caption_scores(

@@ -40,7 +40,7 @@ class Look(Protocol):
     def __call__(self, sights: Sequence[Sight], closer: Closer | None = None) -> list[Match]: ...
 
 
-FIRES_AT = 0.5
+FIRES_AT = 0.6
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .concept_embedding import ConceptEmbedding, read_embedding
+from .concept_embedding import ConceptEmbedding, Standing, read_embedding
 from .devices import best_device
 from .errors import BadRequest, NoPhotos, OtherEncoder, TooManyConcepts
 from .messages import (
+    FACES,
     AnswerReply,
     AnswerRequest,
     Base64,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 MAX_CONCEPTS = 4  # in one answer: what naming was measured with
 PLAIN_NOUNS: dict[Kind, str] = {"pet": "pet", "person": "person", "object": "thing"}
 LESSONS = 4  # where a batch of several costs hardly more than one; a CPU is as slow for four as for one after another
-EMBEDDING_EVERY_STEPS = 5  # a run that breaks off loses at most these steps; an embedding is a few KB
+EMBEDDING_EVERY_STEPS = 5  # a run that breaks off loses at most these steps; a few KB a vector, four times that with where learning stands
 
 
 @dataclass(frozen=True)
@@ -90,13 +91,13 @@ class Engine:
 
     # -- recognise
     def see(self, request: SeeRequest) -> SeeReply:
-        """Region vectors of one photo, one pass per encoder; a second one where it teaches. Of `places` alone, where there are any, by
-        encoders that can look closer. Errors: NotAPicture."""
+        """Region vectors of one photo, one pass per encoder (without `faces` none of faces); a second one where it teaches. Of `places`
+        alone, where there are any, by encoders that can look closer. Errors: NotAPicture."""
         image = decode_photo(request.photo)
         if request.places:
             return SeeReply(sights=sights_closer(self.parts.encoders, image, request.places))
         hints = [hint for e in self.parts.encoders if (hint := e.noun_hint(image))]
-        sights = [sight_of(e, image) for e in self.parts.encoders]
+        sights = [sight_of(e, image) for e in self.parts.encoders if request.faces or not e.fingerprint.startswith(FACES)]
         noun = hints[0] if hints else None
         if not request.taught:
             return SeeReply(sights=sights, noun=noun)
@@ -130,10 +131,10 @@ class Engine:
         if not request.photos:
             raise NoPhotos()
         photos = [decode_photo(p.photo) for p in request.photos]
-        resume = self._vectors(request.resume) if request.resume else None
-        return self._taught(request, photos, resume)
+        begun = self._embedding(request.resume) if request.resume else None
+        return self._taught(request, photos, begun)
 
-    def _taught(self, request: TeachRequest, photos: list[Image.Image], resume: np.ndarray | None) -> Iterator[TeachEvent]:
+    def _taught(self, request: TeachRequest, photos: list[Image.Image], begun: ConceptEmbedding | None) -> Iterator[TeachEvent]:
         steps = self.parts.learn_concept(
             self.parts.vlm,
             photos,
@@ -142,14 +143,16 @@ class Engine:
             kind=request.kind,
             captions=[p.captions for p in request.photos],
             boxes=[p.box for p in request.photos],
-            resume=resume,
+            resume=begun.vectors if begun else None,
+            standing=begun.standing if begun and is_of(begun, request) else None,
             seed=request.seed,
         )
         for progress in steps:
             yield self._event(request, progress)
 
     def _event(self, request: TeachRequest, progress: Progress) -> TeachEvent:
-        keep = progress.vector is not None and (progress.stage == "done" or progress.step % EMBEDDING_EVERY_STEPS == 0)
+        done = progress.stage == "done"
+        keep = progress.vector is not None and (done or progress.step % EMBEDDING_EVERY_STEPS == 0)
         return TeachEvent(
             stage=progress.stage,
             step=progress.step,
@@ -157,7 +160,7 @@ class Engine:
             loss=progress.loss,
             sample=progress.sample,
             noun_seen=progress.noun_seen or not request.class_noun.strip(),
-            embedding=self._bytes(request, progress.vector) if keep else None,
+            embedding=self._bytes(request, progress.vector, None if done else progress.standing) if keep else None,
             vlm=self.vlm_fingerprint if keep else None,
         )
 
@@ -186,20 +189,26 @@ class Engine:
         return getattr(self.parts.vlm, "grounds", False)
 
     def _fired(self, known: KnownConcept) -> FiredConcept:
-        embedding = self._vectors(known.embedding) if known.embedding else None
+        embedding = self._embedding(known.embedding).vectors if known.embedding else None
         return FiredConcept(known.name, noun_of(known), known.kind, embedding, known.box)
 
     # -- concept embeddings as they travel
-    def _vectors(self, text: Base64) -> np.ndarray:
+    def _embedding(self, text: Base64) -> ConceptEmbedding:
         try:
             data = base64.b64decode(text, validate=True)
         except binascii.Error as error:
             raise BadRequest("embedding: not base64") from error
-        return read_embedding(data, self.vlm_fingerprint, self.parts.vlm.width).vectors
+        return read_embedding(data, self.vlm_fingerprint, self.parts.vlm.width)
 
-    def _bytes(self, request: TeachRequest, vectors: Any) -> Base64:
-        learned = ConceptEmbedding(np.asarray(vectors, dtype=np.float32), self.vlm_fingerprint, request.name, request.class_noun)
+    def _bytes(self, request: TeachRequest, vectors: Any, standing: Standing | None) -> Base64:
+        vectors = np.asarray(vectors, dtype=np.float32)
+        learned = ConceptEmbedding(vectors, self.vlm_fingerprint, request.name, request.class_noun, standing)
         return base64.b64encode(learned.to_bytes()).decode()
+
+
+def is_of(begun: ConceptEmbedding, request: TeachRequest) -> bool:
+    """Whether that run learned to say the same: a score for another name says nothing."""
+    return (begun.name, begun.class_noun) == (request.name, request.class_noun)
 
 
 def noun_of(concept: TeachRequest | KnownConcept) -> str:

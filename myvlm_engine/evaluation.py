@@ -241,7 +241,8 @@ def _load_vlm(name: str) -> Vlm:
 
 
 def _loaded(load: Callable[[str], T]) -> T:
-    """A model on what the machine has. Errors: CantMeasure where it isn't known or isn't installed."""
+    """A model on what the machine has. Errors: CantMeasure where it isn't known, isn't installed or can't be read."""
+    from safetensors import SafetensorError
     from transformers.utils.logging import disable_progress_bar
 
     from .devices import best_device
@@ -254,3 +255,5 @@ def _loaded(load: Callable[[str], T]) -> T:
         return load(best_device())
     except (ValueError, PocketMissing, FacesMissing, NoBank) as error:
         raise CantMeasure(str(error)) from error
+    except (OSError, SafetensorError) as error:
+        raise CantMeasure(f"A file of the model can't be read ({error}). Install it again, or copy it there once more.") from error

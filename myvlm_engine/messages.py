@@ -51,6 +51,7 @@ class SeeRequest(Message):
     photo: Base64
     places: list[Place] = Field(default=[], max_length=MAX_PLACES)  # these only, cut out and seen larger; none: the whole photo
     taught: bool = False  # it teaches a pet or a thing: also see it from afar, and say where large faces are
+    faces: bool = True  # false: no face is described, because nobody may be recognised there
 
 
 class SeeReply(Message):
@@ -113,7 +114,7 @@ class TeachEvent(Message):
     of: int = 0
     loss: float | None = None
     sample: str | None = None  # the caption of a taught photo as of now
-    embedding: Base64 | None = None  # safetensors bytes: sent every few steps, and with "done"
+    embedding: Base64 | None = None  # safetensors bytes: sent every few steps, with what it takes to go on from there, and with "done"
     vlm: str | None = None  # fingerprint the embedding belongs to
     noun_seen: bool = True  # false: the frozen VLM calls nothing in these photos by the class noun, nor by a word like it
     error: ErrorReply | None = None  # with "failed"

@@ -26,11 +26,12 @@ class Method:
     norm_matching: bool = True
     training: Mapping[str, Any] = field(default_factory=dict)  # changes to personalise.training.Options
     clip: bool = False  # a word learned in CLIP's text space decides who is in a photo
+    word: bool = False  # what is learned is a word of the language model: not where concept vectors stand elsewhere
 
 
 METHODS = {
     "myvlm": Method("heads, embeddings, and every recognised name in the caption", guided=True),
-    "no-guidance": Method("as the paper: the model's own words with the embedding; names are not put in"),
+    "no-guidance": Method("nearest to the paper (docs/gpu.md): the model's own words with the embedding; names are not put in"),
     "no-norm": Method("no-guidance without norm matching", norm_matching=False),
     "no-regulariser": Method("no-guidance with lambda 0", training={"regulariser": 0.0}),
     "no-augmentation": Method("no-guidance, learned from the photos alone", training={"augmented_per_photo": 0}),
@@ -42,6 +43,7 @@ METHODS = {
         heads=False,
         norm_matching=False,
         training={"regulariser": 0.0},
+        word=True,
     ),
     "clip-text": Method(
         "a word learned in CLIP's text space finds the photos; the name by substitution", learns=False, clip=True
@@ -59,6 +61,11 @@ def method_named(name: str) -> Method:
 def engine_for(engine: Engine, method: Method) -> Engine:
     """The same models, personalised that way. Errors: CantMeasure where they can't, or what it needs isn't here."""
     parts = engine.parts
+    if method.word and not getattr(parts.vlm, "among_words", True):
+        raise CantMeasure(
+            f"textual-inversion learns a word of the language model; in {parts.vlm.name} what is learned stands behind the photo's tokens, "
+            "before the Q-Former, and is no word. Leave out textual-inversion, or choose another --vlm."
+        )
     if method.clip:
         from .clip_text import load_clip
 

@@ -31,7 +31,8 @@ from .recognition.negatives import read_photo
 
 MakeLook = Callable[[Mapping[str, Head]], Look]
 NEIGHBOURS = 8  # the bot's: concepts that look most alike are each other's negatives
-ASKS_AT = 0.25  # the bot's on a normal server: from there on it asks "is this …?"
+ASKS_AT = 0.25  # the bot's: from there on it asks "is this …?"
+BALANCES = {"strict": 0.8, "eager": 0.4}  # the bot's on servers that chose another one: named from there on
 FIGURES = ("recall", "precision", "macro_f1", "specificity", "rank1", "false_name_photos")
 
 
@@ -55,15 +56,19 @@ class Seen:
 
     @property
     def fired(self) -> set[str]:
-        return {name for name, score in self.scores.items() if score >= FIRES_AT}
+        return self.between(FIRES_AT, 1.0)
 
     @property
     def asked(self) -> set[str]:
-        return {name for name, score in self.scores.items() if ASKS_AT <= score < FIRES_AT}
+        return self.between(ASKS_AT, FIRES_AT) - self.fired
 
     @property
     def wrong(self) -> set[str]:
         return self.fired & self.photo.negative_of
+
+    def between(self, lowest: float, highest: float) -> set[str]:
+        """Both included."""
+        return {name for name, score in self.scores.items() if lowest <= score <= highest}
 
 
 @dataclass(frozen=True)
@@ -161,7 +166,8 @@ def figures_of(seen: Sequence[Seen], names: Sequence[str]) -> dict[str, float]:
     """FIGURES, "any_name_negatives", "wrong_name_subjects" (the share of subjects' photos with a wrong name), "asked" (whose own head is
     not sure) and "asked_wrong" (the share of all photos with a question about somebody who isn't in them) of one seed. Where the set says
     where those are that are named, also "where_iou" and "where_half": the mean overlap (intersection over union) of the box that is told
-    with the true one, and the share with at least half. Other shares of nothing are 0."""
+    with the true one, and the share with at least half. Other shares of nothing are 0. Of BALANCES, with their names behind them, the
+    four that they change."""
     own = [s for s in seen if s.photo.subject is not None]
     hits = sum(s.photo.subject in s.fired for s in own)
     wrong = sum(len(s.wrong) for s in seen)
@@ -181,6 +187,18 @@ def figures_of(seen: Sequence[Seen], names: Sequence[str]) -> dict[str, float]:
         "asked": _share(sum(s.photo.subject in s.asked for s in own), len(own)),
         "asked_wrong": _share(sum(bool(s.asked & s.photo.negative_of) for s in seen), len(seen)),
         **where,
+        **{f"{figure}_{name}": share for name, at in BALANCES.items() for figure, share in _balanced(own, nobody, at).items()},
+    }
+
+
+def _balanced(own: Sequence[Seen], nobody: Sequence[Seen], named_from: float) -> dict[str, float]:
+    named = {id(s): s.between(named_from, 1.0) for s in (*own, *nobody)}
+    asked = sum(s.photo.subject in s.between(ASKS_AT, named_from) - named[id(s)] for s in own)
+    return {
+        "recall": _share(sum(s.photo.subject in named[id(s)] for s in own), len(own)),
+        "asked": _share(asked, len(own)),
+        "wrong_name_subjects": _share(sum(bool(named[id(s)] & s.photo.negative_of) for s in own), len(own)),
+        "any_name_negatives": _share(sum(bool(named[id(s)] & s.photo.negative_of) for s in nobody), len(nobody)),
     }
 
 

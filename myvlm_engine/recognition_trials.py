@@ -28,7 +28,7 @@ from .recognition.negatives import Bank, load_bank, read_photo
 from .recognition.windows import Box
 from .recognition_eval import Enrolment, Evaluated, MakeLook, Seen, Sights, all_photos, figures_of, looked_at, means, run_seed
 
-BINS = ((0.1, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 1.0))  # of scores; the last one includes 1
+BINS = ((0.1, 0.25), (0.25, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 0.9), (0.9, 1.0))  # of scores; the last one includes 1
 AT_ONCE = 100  # distractors held against the bank at a time
 TIMED = 20  # photos
 DARKER = 0.8  # of the augmented copy of a corrected photo, which is mirrored too
@@ -53,7 +53,7 @@ def recognition_trials(
     corrections: int = 0,
     counted: Callable[[Iterable[Path], str, int], Iterable[Path]] = lambda items, title, total: items,
 ) -> dict[str, Any]:
-    """{"recognition": the six figures, "reliability": {"0.5-0.7": {"right", "scores"}}, "scopes": {"10": figures}, "corrections": {…}},
+    """{"recognition": the six figures, "reliability": {"0.6-0.8": {"right", "scores"}}, "scopes": {"10": figures}, "corrections": {…}},
     each the mean over seeds (reliability: over all seeds' scores). Errors: CantMeasure."""
     found = read_photo_set(folder)
     if any(subject.kind == "person" for subject in found.subjects):

@@ -1,4 +1,4 @@
-"""/concepts list, show, add, forget, rename, retry, and their buttons."""
+"""/concepts list, show, add, forget, rename, and their buttons."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ async def forget(interaction: Interaction, fact: str) -> None:
     refuse_forgetting(concept, *who(interaction))
     await interaction.client.store.delete_concept(concept.id)
     await replace(interaction, views.said(replies.forgotten(concept.name)))
-    await interaction.client.progress.forgotten([concept.id])
+    await interaction.client.progress.forgotten([concept])
 
 
 async def keep(interaction: Interaction, fact: str) -> None:

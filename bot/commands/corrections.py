@@ -6,36 +6,45 @@ faces never, and of a person's photo none, because people nobody asked may be in
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import discord
+import structlog
 
-from concept_store.records import Concept, GuildId, Kind, Scope, UserId
+from concept_store.errors import NotFound, StoreError
+from concept_store.records import Concept, ConceptId, GuildId, Kind, Scope, UserId
 
 from .. import replies, views
 from ..answering import Look
+from ..engine_client import EngineError, EngineUnreachable
 from ..errors import Refusal
 from ..marks import Mark
-from ..permissions import refuse_changing, visible
+from ..permissions import can_forget, refuse_forgetting, visible
 from ..photos import Photo
 from ..responding import replace, reply
 from ..sights import without_faces
-from .concepts import behind
+from .concepts import behind, who
 
 if TYPE_CHECKING:
     from ..app import MyVlmBot
 
     Interaction = discord.Interaction[MyVlmBot]
 
+log = structlog.get_logger("myvlm.bot")
+
 
 async def right(interaction: Interaction, fact: str) -> None:
-    """Whoever was recognised, and may be used by who presses, is confirmed. The answer stays as it is."""
+    """Whoever the answer names, and may be used by who presses, is confirmed: not whom the heads would name by now. The answer stays as
+    it is."""
     await interaction.response.defer()
     look = await look_again(interaction, Mark.unpack(fact))
+    named = [await concept_or_none(interaction, concept_id) for concept_id in named_in(interaction)]
     asker = UserId(interaction.user.id)
-    seen = [match.concept for match in look.certain if visible(match.concept, asker, interaction.guild_id)]
+    seen = [concept for concept in named if concept and visible(concept, asker, interaction.guild_id)]
     if not seen:
         raise Refusal("nobody_recognised")
     for concept in seen:
@@ -59,30 +68,33 @@ async def correct(interaction: Interaction, mark: Mark, present: bool) -> None:
     look = await look_again(interaction, mark)
     await keep(interaction, concept, look, present)
     refit(interaction, concept)
-    await answer_anew(interaction, mark, look, concept, replies.corrected(concept, present, interaction.user.id), undo=True)
+    async with done_already(interaction, concept, replies.noted(concept, present)):
+        await answer_anew(interaction, mark, look, concept, replies.corrected(concept, present, interaction.user.id), undo=True)
 
 
 async def undo(interaction: Interaction, fact: str) -> None:
+    """What was taken back already, elsewhere or when the photo couldn't be described, is out of this answer too then."""
     await interaction.response.defer()
     mark = Mark.unpack(fact)
     concept = await behind(interaction, mark.concept_id)
     said = await interaction.client.store.said(concept.id, mark.digest)
-    if said is None:
-        raise Refusal("nothing_to_undo")
-    if interaction.user.id not in (said.user_id, concept.owner_id):
+    if said and interaction.user.id != said.user_id and not can_forget(concept, *who(interaction)):
         raise Refusal("not_yours_to_undo", name=concept.name, teacher_id=concept.owner_id)
     look = await look_again(interaction, mark)
     await interaction.client.store.remove_corrections(concept.id, mark.digest)
-    await refitted(interaction, concept)  # waited for: until then the head goes by what is taken back
-    await answer_anew(interaction, mark, look, concept, replies.undone(concept), undo=False)
+    await interaction.client.teacher.note(*learning_from(concept))
+    async with done_already(interaction, concept, replies.taken_back(concept)):
+        await refitted(interaction, concept)  # waited for: until then the head goes by what is taken back
+        await answer_anew(interaction, mark, look, concept, replies.undone(concept), undo=False)
 
 
 async def undo_all(interaction: Interaction, fact: str) -> None:
-    """Of one concept, by its teacher, wherever the answers were given."""
+    """Of one concept, by its teacher or whoever manages the server it is known in, wherever the answers were given."""
     await interaction.response.defer()
     concept = await behind(interaction, fact)
-    refuse_changing(concept, UserId(interaction.user.id))
+    refuse_forgetting(concept, *who(interaction))
     number = await interaction.client.store.remove_corrections(concept.id)
+    await interaction.client.teacher.note(*learning_from(concept))
     await reply(interaction, views.said(replies.all_undone(concept, number), views.GREEN))
     refit(interaction, concept)
 
@@ -97,6 +109,7 @@ async def keep(interaction: Interaction, concept: Concept, look: Look, present: 
         raise Refusal("teacher_said", name=concept.name, teacher_id=concept.owner_id)
     vectors = () if concept.kind is Kind.PERSON else without_faces(look.sights)
     await store.add_correction(concept.id, vectors, present, digest, user, at_most)
+    await interaction.client.teacher.note(*learning_from(concept))  # before anything is waited for that a restart can break off
 
 
 async def answer_anew(interaction: Interaction, mark: Mark, look: Look, concept: Concept, note: str, undo: bool) -> None:
@@ -106,12 +119,27 @@ async def answer_anew(interaction: Interaction, mark: Mark, look: Look, concept:
     await replace(interaction, views.answered(answer, mark.asker, hidden, note, concept.id if undo else None))
 
 
+@asynccontextmanager
+async def done_already(interaction: Interaction, concept: Concept, told: str) -> AsyncIterator[None]:
+    """What was pressed for is in the store. Where no new answer comes of it, that is told; the old one keeps its buttons to try again."""
+    try:
+        yield
+    except (EngineError, EngineUnreachable, StoreError) as error:
+        log.warning("not_answered_anew", concept=concept.id, error=str(error))
+        await reply(interaction, views.said(told, views.GREY), ephemeral=True)
+
+
 def refit(interaction: Interaction, *concepts: Concept) -> None:
     interaction.client.spawn(refitted(interaction, *concepts))
 
 
 async def refitted(interaction: Interaction, *concepts: Concept) -> None:
-    await interaction.client.teacher.refit(*(concept.id for concept in concepts if concept.kind is not Kind.PERSON))
+    await interaction.client.teacher.refit(*learning_from(*concepts))
+
+
+def learning_from(*concepts: Concept) -> list[ConceptId]:
+    """Whose heads learn from corrections: people's don't, of whose photos no vector is kept."""
+    return [concept.id for concept in concepts if concept.kind is not Kind.PERSON]
 
 
 async def look_again(interaction: Interaction, mark: Mark) -> Look:
@@ -131,7 +159,25 @@ async def photo_of(interaction: Interaction, digest: str) -> Photo:
         data = await bot.http.get_from_cdn(found.items[0].media.url)
     except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
         raise Refusal("photo_gone") from error
-    return await bot.reader.again(data, digest)
+    return dataclasses.replace(await bot.reader.again(data, digest), spoiler=found.items[0].spoiler)
+
+
+def named_in(interaction: Interaction) -> list[ConceptId]:
+    """Whom the answer names: each has a button "✗ not …" beside the "✓ right" that was pressed."""
+    rows = (part for part in parts_of(interaction) if isinstance(part, discord.ActionRow))
+    for row in rows:
+        ids = [child.custom_id or "" for child in row.children if isinstance(child, discord.Button)]
+        if any(one.startswith("right:") for one in ids):
+            return [Mark.unpack(one.rsplit(":", 1)[1]).concept_id for one in ids if one.startswith("not:")]
+    return []
+
+
+async def concept_or_none(interaction: Interaction, concept_id: ConceptId) -> Concept | None:
+    """None: it was forgotten."""
+    try:
+        return await interaction.client.store.concept(concept_id)
+    except NotFound:
+        return None
 
 
 def question_of(interaction: Interaction) -> str | None:

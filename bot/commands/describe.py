@@ -47,7 +47,7 @@ async def ask(interaction: Interaction, question: str, photo: discord.Attachment
 async def describe_message(interaction: Interaction, message: discord.Message) -> None:
     """Inference on what somebody posted; seen by the asker only."""
     async with answering(interaction):
-        pictures = [found for found in message.attachments if looks_like_a_picture(found)]
+        pictures = [found for found in attachments_of(message) if looks_like_a_picture(found)]
         if not pictures:
             raise Refusal("message_without_photo")
         await interaction.response.defer(thinking=True, ephemeral=True)
@@ -87,11 +87,16 @@ def shown(interaction: Interaction, answer: Answer, private: bool) -> views.Mess
 async def explained(interaction: Interaction, look: Look) -> views.Message:
     found = await reasons(interaction.client.store, look)
     drawn = await asyncio.to_thread(boxed, look.photo.data, [one.box for one in found])
-    return views.explained(found, drawn)
+    return views.explained(found, drawn, look.photo.spoiler)
 
 
 def scope_of(interaction: discord.Interaction) -> Scope:
     return Scope(UserId(interaction.user.id), GuildId(interaction.guild_id) if interaction.guild_id else None)
+
+
+def attachments_of(message: discord.Message) -> list[discord.Attachment]:
+    """Its own and, where it forwards others, theirs: of a forwarded message Discord sends a snapshot."""
+    return [*message.attachments, *(found for snapshot in message.message_snapshots for found in snapshot.attachments)]
 
 
 def looks_like_a_picture(attachment: discord.Attachment) -> bool:

@@ -53,7 +53,7 @@ async def cancel(interaction: Interaction, fact: str) -> None:
         return await replace(interaction, views.said(replies.face_left_open(concept)))
     await interaction.client.store.delete_concept(concept.id)
     await replace(interaction, views.said(replies.forgotten(concept.name)))
-    await interaction.client.progress.forgotten([concept.id])
+    await interaction.client.progress.forgotten([concept])
 
 
 async def asked(interaction: Interaction, concept_id: str) -> tuple[Concept, Question]:

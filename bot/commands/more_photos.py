@@ -44,9 +44,10 @@ async def take_more(interaction: Interaction, concept: Concept, attachments: Seq
 
 
 def check_person(interaction: Interaction, concept: Concept) -> discord.Object:
-    """Whose consent is needed: given where the concept was taught, it counts there. Errors: Refusal people_off, people_need_server."""
+    """Whose consent is needed: given where the concept was taught, it counts there. Errors: Refusal people_off_everywhere,
+    people_need_server."""
     if not interaction.client.people_allowed:
-        raise Refusal("people_off")
+        raise Refusal("people_off_everywhere")
     if concept.subject_id is None or guild_of(interaction) != concept.guild_id:
         raise Refusal("people_need_server")
     return discord.Object(concept.subject_id)

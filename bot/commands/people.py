@@ -41,6 +41,8 @@ async def allow(interaction: Interaction, allowed: bool) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
         await interaction.client.store.set_setting(guild_of(interaction), PEOPLE_SETTING, allowed or None)
         await reply(interaction, views.said(replies.PEOPLE_ALLOWED if allowed else replies.PEOPLE_FORBIDDEN))
+        if allowed:
+            interaction.client.spawn(interaction.client.teacher.people_allowed())
 
 
 @people.command(name="withdraw", description="I shall not be recognised here any more: forget everything about my face")
@@ -48,10 +50,11 @@ async def withdraw(interaction: Interaction) -> None:
     async with answering(interaction):
         await interaction.response.defer(thinking=True, ephemeral=True)
         bot, member = interaction.client, UserId(interaction.user.id)
-        learning = bot.progress.learning_with(member)
-        number = await bot.store.withdraw_consent(member, guild_of(interaction))
+        guild = guild_of(interaction)
+        shown = [one for one in await bot.store.about(member) if one.subject_id == member and one.guild_id == guild]
+        number = await bot.store.withdraw_consent(member, guild)
         await reply(interaction, views.said(replies.withdrawn(number)))
-        await bot.progress.forgotten(learning)
+        await bot.progress.forgotten(shown)
 
 
 # -- asking a member

@@ -50,11 +50,12 @@ async def ask_to_delete(interaction: Interaction, fact: str) -> None:
 async def delete_everything(interaction: Interaction, fact: str) -> None:
     await interaction.response.defer()
     bot, user = interaction.client, UserId(interaction.user.id)
-    learning = bot.progress.learning_of(user)
+    concepts = await bot.store.about(user)
     corrected = await bot.store.corrected_by(user)
     number = await bot.store.delete_user(user)
+    await bot.teacher.note(*corrected)
     await replace(interaction, views.said(replies.deleted(number)))
-    await bot.progress.forgotten(learning)
+    await bot.progress.forgotten(concepts)
     bot.spawn(bot.teacher.refit(*corrected))  # heads forget what they learned from this person's corrections
 
 

@@ -124,7 +124,7 @@ async def begin(interaction: Interaction, concept: Concept, note: str = "") -> N
 async def proceed(bot: MyVlmBot, concept: Concept) -> None:
     """A concept that has just been queued: its reply says so, and it is learned when its turn comes."""
     if reason := bot.teacher.paused:
-        await bot.progress.progress(concept, Progress("waiting", reason=reason))
+        await bot.progress.progress(concept, Progress("waiting", reason=reason, broken=bot.teacher.broken))
     else:
         await bot.progress.show_queued(concept)
     bot.spawn(bot.teacher.wake())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import aiohttp
 import discord
@@ -33,4 +34,4 @@ async def read_attachment(reader: PhotoReader, attachment: discord.Attachment, w
         except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
             raise Refusal("download_failed", which=which) from error
 
-    return await reader.fetch(download, which)
+    return replace(await reader.fetch(download, which), spoiler=attachment.is_spoiler())

@@ -38,12 +38,13 @@ async def where(interaction: Interaction, name: str, photo: discord.Attachment, 
         concept = await named(interaction, name)
         if not concept.has_head:
             raise Refusal("not_met", name=concept.name)
+        await bot.answerer.refuse_person(concept, scope)
         look = await bot.answerer.look(await read_attachment(bot.reader, photo, 0), scope)
         found = await bot.answerer.find(look, concept)
         certain = found is not None and found.score >= (await bot.answerer.balance(scope)).named_from
         place = await bot.answerer.place(look, found) if found else None
         drawn = await asyncio.to_thread(boxed, look.photo.data, [place])
-        await reply(interaction, views.pictured(replies.where(concept, found, certain), drawn))
+        await reply(interaction, views.pictured(replies.where(concept, found, certain), drawn, look.photo.spoiler))
 
 
 where.autocomplete("name")(suggest_names)

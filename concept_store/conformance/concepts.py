@@ -49,6 +49,7 @@ OTHER_NAMES = [("José", "Jose"), ("Corgi Joe", "CorgiJoe"), ("Milo", "Milò"), 
 class ConceptsContract(Contract):
     # -- creating
     async def test_a_new_concept_is_queued_and_reads_back_as_it_was_given(self, store: ConceptStore, clock: TestClock) -> None:
+        await store.give_consent(CARA, ANNA, HOME)
         made = await store.create_concept(new(" Corgi  Joe", kind=Kind.OBJECT, subject_id=CARA), [photo(), photo(), photo()])
         assert made == await store.concept(made.id)
         assert made == Concept(
@@ -292,13 +293,13 @@ class ConceptsContract(Contract):
         first = await store.create_concept(new("Milo"), [photo(data=b"12345", thumbnail=b"123"), photo(data=b"1", thumbnail=b"1")])
         oldest = clock()
         clock.go_on(60)
+        await store.give_consent(ANNA, BEN, HOME)
         await store.create_concept(new("Anna", owner_id=BEN, subject_id=ANNA), [photo(data=b"1234", thumbnail=b"12")])
         await create(store, "Ben's", owner_id=BEN)
         await store.save_regions((await store.photos(first.id))[0].id, seen(0, 1, 2))
         await store.save_head(await claim(store), head(0, 1))
         await store.add_correction(first.id, [seen(0, 1)], False, "digest")
         await store.add_correction(first.id, [], True, "another", ANNA)
-        await store.give_consent(ANNA, BEN, HOME)
         await store.give_consent(CARA, ANNA, HOME)
         kept = await store.kept_about(ANNA)
         assert (kept.concepts, kept.photos, kept.photo_bytes, kept.vectors) == (2, 3, 16, 3 + 2 + 2)

@@ -7,7 +7,7 @@ import pytest
 from ..errors import NotFound, WrongFingerprint
 from ..records import Said
 from ..store import ConceptStore
-from .samples import ANNA, BEN, ENCODER, NOWHERE, OTHER_ENCODER, Contract, create, same_regions, scope, seen
+from .samples import ANNA, BEN, ENCODER, HOME, NOWHERE, OTHER_ENCODER, Contract, create, learn, same_regions, scope, seen
 
 
 class CorrectionsContract(Contract):
@@ -41,7 +41,9 @@ class CorrectionsContract(Contract):
             await store.add_correction(made.id, [seen(0, encoder="")], True, "photo")
         assert await store.corrections(made.id, ENCODER) == []
 
-    async def test_of_more_corrections_than_may_be_kept_the_oldest_of_the_same_kind_go_first(self, store: ConceptStore) -> None:
+    async def test_of_more_corrections_than_may_keep_their_vectors_the_oldest_of_the_same_kind_lose_them_first(
+        self, store: ConceptStore
+    ) -> None:
         made, other = await create(store), await create(store, "Milo")
         await store.add_correction(other.id, [seen(0)], False, "other")
         for digest, present in (("no 1", False), ("yes 1", True), ("no 2", False), ("no 3", False)):
@@ -51,14 +53,44 @@ class CorrectionsContract(Contract):
         assert [one.digest for one in await store.corrections(made.id, ENCODER)] == ["yes 1", "no 3", "no 2"]
         await store.add_correction(made.id, [seen(0)], True, "yes 2", ANNA, at_most=3)
         assert [one.digest for one in await store.corrections(made.id, ENCODER)] == ["no 3", "no 2", "yes 2"]
-        assert await store.said(made.id, "yes 1") is None
         await store.add_correction(made.id, [seen(0)], False, "no 4", ANNA, at_most=1)  # a limit that was lowered meanwhile
         assert [one.digest for one in await store.corrections(made.id, ENCODER)] == ["no 4"]
         await store.add_correction(made.id, [seen(0)], True, "yes 3", ANNA, at_most=1)
         assert [one.digest for one in await store.corrections(made.id, ENCODER)] == ["yes 3"], "the newest is kept, whatever it says"
         assert await store.said(other.id, "other") is not None
 
-    async def test_what_its_teacher_said_is_dropped_after_what_everybody_else_said(self, store: ConceptStore) -> None:
+    async def test_what_was_said_of_a_photo_holds_though_its_vectors_are_dropped(self, store: ConceptStore) -> None:
+        made = await learn(store, "Biscuit", 0)
+        await store.add_correction(made.id, [seen(0), seen(2, encoder=OTHER_ENCODER)], False, "no", ANNA, at_most=1)
+        await store.add_correction(made.id, [seen(3)], True, "yes", BEN, at_most=1)
+        await store.add_correction(made.id, [seen(1)], False, "newest", BEN, at_most=1)
+        assert [one.digest for one in await store.corrections(made.id, ENCODER)] == ["newest"]
+        assert await store.corrections(made.id, OTHER_ENCODER) == []
+        assert await store.match(scope(), [seen(0)], digest="no") == []
+        assert [match.score for match in await store.match(scope(), [seen(3)], digest="yes")] == [1.0]
+        assert (await store.said(made.id, "no"), await store.said(made.id, "yes")) == (Said(False, ANNA), Said(True, BEN))
+        kept = await store.kept_in(HOME)
+        assert (kept.corrections, kept.vectors) == (3, 1 + 1), "its head's, and the newest correction's"
+        assert (await store.kept_about(BEN)).corrections == 2 and await store.corrected_by(ANNA) == [made.id]
+        assert await store.remove_corrections(made.id, "no") == 1
+        assert [match.concept for match in await store.match(scope(), [seen(0)], digest="no")] == [await store.concept(made.id)]
+        assert await store.remove_corrections(made.id) == 2
+
+    async def test_what_has_no_vectors_takes_no_room_of_what_has(self, store: ConceptStore) -> None:
+        made = await create(store)
+        await store.add_correction(made.id, [seen(0)], False, "one", ANNA, at_most=1)
+        for digest in ("two", "three"):
+            await store.add_correction(made.id, [], False, digest, ANNA, at_most=1)
+        assert [one.digest for one in await store.corrections(made.id, ENCODER)] == ["one"]
+
+    async def test_a_photo_whose_vectors_were_dropped_has_them_again_when_it_is_corrected_again(self, store: ConceptStore) -> None:
+        made = await create(store)
+        for digest in ("one", "two", "one"):
+            await store.add_correction(made.id, [seen(0)], False, digest, ANNA, at_most=1)
+        assert [one.digest for one in await store.corrections(made.id, ENCODER)] == ["one"]
+        assert await store.said(made.id, "two") == Said(False, ANNA)
+
+    async def test_what_its_teacher_said_keeps_its_vectors_longest(self, store: ConceptStore) -> None:
         made = await create(store)
         await store.add_correction(made.id, [seen(0)], False, "the teacher's", made.owner_id, at_most=3)
         for digest, user_id in (("1", BEN), ("2", None), ("3", BEN), ("4", None)):

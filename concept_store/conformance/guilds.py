@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from ..errors import NoConsent
 from ..records import GuildId, Kept, Kind
 from ..store import ConceptStore
-from .samples import ANNA, AWAY, BEN, CARA, HOME, Contract, create, learn, names, scope, seen
+from .samples import ANNA, AWAY, BEN, CARA, HOME, Contract, create, learn, names, new, photo, scope, seen
 
 
 class GuildsContract(Contract):
@@ -63,6 +64,18 @@ class GuildsContract(Contract):
         assert not await store.has_consent(ANNA, CARA, HOME)
         assert await store.has_consent(ANNA, BEN, AWAY)
         assert await store.withdraw_consent(ANNA, HOME) == 0
+
+    async def test_nobody_is_taught_who_has_not_agreed_or_has_taken_it_back(self, store: ConceptStore) -> None:
+        person: dict[str, Any] = {"owner_id": BEN, "kind": Kind.PERSON, "subject_id": ANNA}
+        await store.give_consent(ANNA, CARA, HOME)
+        await store.give_consent(ANNA, BEN, AWAY)
+        await store.give_consent(ANNA, BEN, HOME)
+        await store.withdraw_consent(ANNA, HOME)
+        with pytest.raises(NoConsent):
+            await store.create_concept(new("Anna", **person), [photo()])
+        assert await store.about(ANNA) == []
+        await store.give_consent(ANNA, BEN, HOME)
+        await store.create_concept(new("Anna", **person), [photo()])
 
     async def test_guilds_of_which_something_is_kept_are_known(self, store: ConceptStore) -> None:
         assert await store.guilds() == []

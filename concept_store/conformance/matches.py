@@ -143,7 +143,7 @@ class MatchesContract(Contract):
         await store.add_correction(here.id, shown, True, "photo")
         await store.add_correction(absent.id, shown, False, "photo")
         (found,) = await store.match(scope(), shown, digest="photo")
-        assert (found.concept.id, found.score) == (here.id, 1.0)
+        assert (found.concept.id, found.score, found.box, found.spoke) == (here.id, 1.0, None, None), "its head sees it nowhere"
         assert who(await store.match(scope(), shown, digest="another photo")) == ["absent"]
         assert who(await store.match(scope(), shown)) == ["absent"]
 

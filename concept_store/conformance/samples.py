@@ -91,7 +91,11 @@ def photo(text: str | None = None, **changes: Any) -> NewPhoto:
 
 
 async def create(store: ConceptStore, name: str = "Biscuit", photos: int = 2, **changes: Any) -> Concept:
-    return await store.create_concept(new(name, **changes), [photo() for _ in range(photos)])
+    """Whom it shows has agreed."""
+    concept = new(name, **changes)
+    if concept.subject_id and concept.guild_id:
+        await store.give_consent(concept.subject_id, concept.owner_id, concept.guild_id)
+    return await store.create_concept(concept, [photo() for _ in range(photos)])
 
 
 async def claim(store: ConceptStore, worker: str = "worker") -> Claim:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, FromClause, Table, and_, delete, func, ins
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..errors import NameTaken, NotFound, TooManyConcepts
+from ..errors import NameTaken, NoConsent, NotFound, TooManyConcepts
 from ..names import name_key
 from ..records import Concept, ConceptId, GuildId, Kept, NewConcept, NewPhoto, Scope, UserId
 from .part import Part, concept_in, must_exist, next_number, visible
@@ -25,6 +25,7 @@ class Concepts(Part):
         concept_id = ConceptId(uuid.uuid4().hex)
         try:
             async with self._db.write() as connection:
+                await subject_must_agree(connection, new)
                 await name_must_be_free(connection, new.name, new)
                 await owner_must_have_room(connection, new.owner_id, limit_per_owner)
                 ticket = await next_number(connection, "ticket")
@@ -69,18 +70,18 @@ class Concepts(Part):
             return await concept_in(connection, concept_id)
 
     async def delete_concept(self, concept_id: ConceptId) -> None:
-        async with self._db.write() as connection:
+        async with self._db.write(forgets=True) as connection:
             await must_exist(connection, concept_id)
             await delete_concepts(connection, concepts.c.id == concept_id)
 
     async def delete_user(self, user_id: UserId) -> int:
-        async with self._db.write() as connection:
+        async with self._db.write(forgets=True) as connection:
             await connection.execute(delete(corrections).where(corrections.c.user_id == user_id))
             await connection.execute(delete(consents).where(consents_of(user_id)))
             return await delete_concepts(connection, about(user_id))
 
     async def delete_guild(self, guild_id: GuildId) -> int:
-        async with self._db.write() as connection:
+        async with self._db.write(forgets=True) as connection:
             await connection.execute(delete(settings).where(settings.c.guild_id == guild_id))
             await connection.execute(delete(consents).where(consents.c.guild_id == guild_id))
             return await delete_concepts(connection, concepts.c.guild_id == guild_id)
@@ -155,6 +156,15 @@ async def owner_must_have_room(connection: AsyncConnection, owner_id: UserId, li
     count = await connection.scalar(select(func.count()).select_from(concepts).where(concepts.c.owner_id == owner_id))
     if (count or 0) >= limit:
         raise TooManyConcepts
+
+
+async def subject_must_agree(connection: AsyncConnection, new: NewConcept) -> None:
+    """Errors: NoConsent."""
+    if new.subject_id is None:
+        return
+    given = (consents.c.subject_id == new.subject_id, consents.c.teacher_id == new.owner_id, consents.c.guild_id == new.guild_id)
+    if await connection.scalar(select(consents.c.given_at).where(*given)) is None:
+        raise NoConsent
 
 
 async def insert_photos(connection: AsyncConnection, concept_id: ConceptId, new: Sequence[NewPhoto], first: int = 0) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy import case, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..records import ConceptId, Correction, Regions, Said, UserId
+from ..records import ConceptId, Correction, Regions, Said, SaidOf, UserId
 from .part import Part, must_exist, next_number
 from .rows import regions_of, regions_values
 from .tables import concepts, correction_regions
@@ -29,7 +29,7 @@ class Corrections(Part):
         seen = [{"correction_id": correction_id, **regions_values(one)} for one in regions]
         said = {"id": correction_id, "concept_id": concept_id, "digest": digest, "present": present, "user_id": user_id}
         of_photo = (correction_table.c.concept_id == concept_id, correction_table.c.digest == digest)
-        async with self._db.write() as connection:
+        async with self._db.write(forgets=True) as connection:
             await must_exist(connection, concept_id)
             ticket = await next_number(connection, "ticket")
             await connection.execute(delete(correction_table).where(*of_photo))
@@ -37,7 +37,7 @@ class Corrections(Part):
             if seen:
                 await connection.execute(insert(correction_regions), seen)
             if at_most is not None:
-                await drop_oldest(connection, concept_id, at_most, present, ticket)
+                await drop_vectors(connection, concept_id, at_most, present, ticket)
 
     async def corrections(self, concept_id: ConceptId, encoder: str) -> list[Correction]:
         chosen = (
@@ -60,7 +60,7 @@ class Corrections(Part):
         chosen = delete(correction_table).where(correction_table.c.concept_id == concept_id)
         if digest is not None:
             chosen = chosen.where(correction_table.c.digest == digest)
-        async with self._db.write() as connection:
+        async with self._db.write(forgets=True) as connection:
             return (await connection.execute(chosen)).rowcount
 
     async def corrected_by(self, user_id: UserId) -> list[ConceptId]:
@@ -69,16 +69,25 @@ class Corrections(Part):
         async with self._db.read() as connection:
             return [ConceptId(concept_id) for concept_id in await connection.scalars(chosen)]
 
+    async def said_by(self, user_id: UserId) -> list[SaidOf]:
+        table = correction_table.c
+        of_it = (concepts.c.name, table.digest, table.present, table.made_at)
+        chosen = select(*of_it).join(concepts, concepts.c.id == table.concept_id).where(table.user_id == user_id).order_by(table.ticket)
+        async with self._db.read() as connection:
+            return [SaidOf(row.name, row.digest, row.present, row.made_at) for row in await connection.execute(chosen)]
 
-async def drop_oldest(connection: AsyncConnection, concept_id: ConceptId, at_most: int, present: bool, newest: int) -> None:
-    """Down to `at_most` of the concept, the newest (a ticket) among them. What its own teacher said goes last. Before that, what says the
-    same goes first, so that many clicks on one side don't push out what was said on the other."""
+
+async def drop_vectors(connection: AsyncConnection, concept_id: ConceptId, at_most: int, present: bool, newest: int) -> None:
+    """Down to `at_most` corrections of the concept with vectors, the newest (a ticket) among them. What was said stays, a digest and little
+    more: the photo is never named wrongly again. What its own teacher said keeps its vectors longest. Before that, what says the same goes
+    first, so that many clicks on one side don't push out what was said on the other."""
     table = correction_table.c
-    number = await connection.scalar(select(func.count()).select_from(correction_table).where(table.concept_id == concept_id)) or 0
+    seen = (table.concept_id == concept_id, table.id.in_(select(correction_regions.c.correction_id)))
+    number = await connection.scalar(select(func.count()).select_from(correction_table).where(*seen)) or 0
     if number <= at_most:
         return
-    older = select(table.id).where(table.concept_id == concept_id, table.ticket < newest)
+    older = select(table.id).where(*seen, table.ticket < newest)
     teacher = select(concepts.c.owner_id).where(concepts.c.id == concept_id).scalar_subquery()
     by_teacher = case((table.user_id == teacher, 1), else_=0)
     dropped = older.order_by(by_teacher, table.present != present, table.ticket).limit(number - at_most)
-    await connection.execute(delete(correction_table).where(table.id.in_(dropped)))
+    await connection.execute(delete(correction_regions).where(correction_regions.c.correction_id.in_(dropped)))

@@ -29,6 +29,7 @@ PRAGMAS = (
     "synchronous=FULL",  # a commit that has returned survives a power cut too, not only a kill
     "secure_delete=ON",  # deleted photos are overwritten, not only unlinked
 )
+READERS_END_S = 0.5  # how long a deletion waits for those who still read an earlier moment
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Database:
         self._writer = self._engine.execution_options(writes=True)
         self._turn = asyncio.Lock()  # writers of one process wait in line here, not in SQLite's busy loop
         self._open = True
+        self._place, self._residue = place, False  # whether the log still holds what was deleted
         # what is in memory lives as long as somebody is connected
         self._anchor = None if place.path else sqlite3.connect(place.address, uri=True, check_same_thread=False)
 
@@ -74,13 +76,16 @@ class Database:
                 yield connection
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """Committed at the end, undone by an exception. Errors: StoreClosed, StoreUnavailable."""
+    async def write(self, forgets: bool = False) -> AsyncIterator[AsyncConnection]:
+        """Committed at the end, undone by an exception. `forgets`: what is deleted in it is gone from the disk, too, when this ends, or,
+        where somebody reads just then, with the next write. Errors: StoreClosed, StoreUnavailable."""
         async with self._turn:
             self._must_be_open()
             with saying_why():
                 async with self._writer.begin() as connection:
                     yield connection
+            if self._place.path and (forgets or self._residue):
+                self._residue = not await asyncio.to_thread(empty_log, self._place)
 
     async def close(self) -> None:
         async with self._turn:
@@ -121,6 +126,18 @@ def set_up(connection: Any, record: Any) -> None:
 def begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def empty_log(place: Place) -> bool:
+    """Whether the write-ahead log was emptied into the file: until then it holds pages as they were before a deletion."""
+    connection = sqlite3.connect(place.address, uri=True, timeout=READERS_END_S)
+    try:
+        busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+    except sqlite3.Error:
+        return False
+    finally:
+        connection.close()
 
 
 @contextmanager

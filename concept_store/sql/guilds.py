@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import and_, delete, select
 
-from ..records import GuildId, UserId
+from ..records import Consent, GuildId, UserId
+from .concepts import consents_of as of_person
 from .concepts import delete_concepts
 from .part import Part, put
 from .tables import concepts, consents, settings
@@ -38,9 +39,15 @@ class Guilds(Part):
         async with self._db.read() as connection:
             return await connection.scalar(select(consents.c.given_at).where(*given)) is not None
 
+    async def consents_of(self, user_id: UserId) -> list[Consent]:
+        chosen = select(consents).where(of_person(user_id)).order_by(consents.c.given_at)
+        async with self._db.read() as connection:
+            rows = (await connection.execute(chosen)).all()
+        return [Consent(UserId(row.subject_id), UserId(row.teacher_id), GuildId(row.guild_id), row.given_at) for row in rows]
+
     async def withdraw_consent(self, subject_id: UserId, guild_id: GuildId) -> int:
         given = and_(consents.c.subject_id == subject_id, consents.c.guild_id == guild_id)
         shown = and_(concepts.c.subject_id == subject_id, concepts.c.guild_id == guild_id)
-        async with self._db.write() as connection:
+        async with self._db.write(forgets=True) as connection:
             await connection.execute(delete(consents).where(given))
             return await delete_concepts(connection, shown)

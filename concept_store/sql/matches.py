@@ -89,9 +89,10 @@ def surest(scores: Sequence[tuple[ConceptId, Scored]]) -> dict[ConceptId, Found]
 
 
 def corrected(found: dict[ConceptId, Found], said: dict[ConceptId, bool], threshold: float) -> dict[ConceptId, Found]:
-    """What a member has said of this very photo counts more than any head; where it is, the head still tells."""
-    there = {concept_id: replace(found.get(concept_id, Found(1.0)), score=1.0) for concept_id, present in said.items() if present}
-    return there | {concept_id: one for concept_id, one in found.items() if concept_id not in said and one.score >= threshold}
+    """What a member has said of this very photo counts more than any head; where it is, the head tells if it fires, too."""
+    fired = {concept_id: one for concept_id, one in found.items() if one.score >= threshold}
+    there = {concept_id: replace(fired.get(concept_id, Found(1.0)), score=1.0) for concept_id, present in said.items() if present}
+    return there | {concept_id: one for concept_id, one in fired.items() if concept_id not in said}
 
 
 def highest_scores(known: ScopeHeads, sights: Sequence[Regions]) -> dict[ConceptId, float]:

@@ -30,8 +30,9 @@ class Photos(Part):
         return bytes(thumbnail)
 
     async def save_regions(self, photo_id: PhotoId, regions: Regions) -> None:
+        # forgets: what it replaces may be of others' faces
         values = {"photo_id": photo_id, **regions_values(regions)}
-        async with self._db.write() as connection:
+        async with self._db.write(forgets=True) as connection:
             await photo_must_exist(connection, photo_id)
             await put(connection, photo_regions, values)
 

@@ -53,7 +53,7 @@ class Training(Part):
         of_it = photo_table.c.concept_id == claim.concept_id
         boxed = select(func.max(photo_table.c.position)).where(of_it, photo_table.c.box.is_not(None))
         finished = select(exists().where(embeddings.c.concept_id == claim.concept_id, embeddings.c.finished))
-        async with self._db.write() as connection:
+        async with self._db.write(forgets=True) as connection:
             state = State.READY if await connection.scalar(finished) else State.FAILED
             await change_held(connection, claim, {"state": state.value, "failure": failure, "announced": False, **NO_CLAIM})
             last = await connection.scalar(boxed)
@@ -88,7 +88,7 @@ class Training(Part):
 
     async def remove_photo(self, photo_id: PhotoId, announce: Announce | None = None) -> Concept:
         this = photo_table.c.id == photo_id
-        async with self._db.write() as connection:
+        async with self._db.write(forgets=True) as connection:
             ticket = await next_number(connection, "ticket")
             row = (await connection.execute(select(photo_table.c.concept_id, photo_table.c.position).where(this))).one_or_none()
             if row is None:

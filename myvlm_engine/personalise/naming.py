@@ -8,7 +8,6 @@ generated is checked once more.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
@@ -18,7 +17,7 @@ import torch
 from ..messages import NamedConcept
 from ..vlms.base import Decoding, Target, View, Vlm, generate
 from ..vlms.name_rule import NameRule
-from .phrases import listing, named_in, opening_with, polished, put_names, tidy, unstammered
+from .phrases import listing, named_in, opening_with, places, polished, put_names, replaced, tidy, unstammered
 
 NAMELESS = ("A photo.", "…", "")  # captions where nothing else may be said; the last can't name anybody
 UNTOLD = ("I can't tell.", "…", "")  # answers
@@ -55,6 +54,7 @@ def describe(vlm: Vlm, view: View, concepts: Sequence[Fired], absent_names: Sequ
         return permitted(vlm, view, None, base, rule), base, []
     vectors = stacked(vlm, concepts)
     found = [f for f in candidates(vlm, view, base, concepts, vectors, rule) if rule.broken_by(f) is None]
+    found = found or [permitted(vlm, view, None, base, rule)]  # somebody absent is called "Biscuit and Rex"
     text = likeliest(vlm, view, most_complete(found, concepts), concepts, vectors)
     return text, base, named(text, concepts)
 
@@ -67,10 +67,10 @@ def describe_freely(vlm: Vlm, view: View, concepts: Sequence[Fired], absent_name
     return text, base, named(text, concepts)
 
 
-def rule_of(concepts: Sequence[Fired], absent_names: Sequence[str]) -> NameRule:
-    """Who may not be named. A name that two concepts share isn't absent."""
-    present = names_of(concepts)
-    return NameRule(tuple(n for n in absent_names if n not in present), tuple(present))
+def rule_of(concepts: Sequence[Fired], absent_names: Sequence[str], asked: Sequence[str] = ()) -> NameRule:
+    """Who may not be named. A name that two concepts share isn't absent; neither is one that was `asked` about."""
+    allowed = (*names_of(concepts), *asked)
+    return NameRule(tuple(n for n in absent_names if n not in allowed), allowed)
 
 
 def names_of(concepts: Sequence[Fired]) -> list[str]:
@@ -102,9 +102,13 @@ def candidates(vlm: Vlm, view: View, base: str, concepts: Sequence[Fired], vecto
     if not any(complete(f, concepts) and rule.broken_by(f) is None for f in found):
         found += [with_names(s, concepts) for o in openings(concepts) for s in vlm.candidates(view, None, vectors, decoding(rule, o))]
     if not any(complete(f, concepts) and rule.broken_by(f) is None for f in found):
-        found.append(f"A photo of {listing(names_of(concepts))}.")
-        found.append(f"{listing(names_of(concepts))}.")  # where "photo" is somebody's name
+        found += last_resorts(names_of(concepts))
     return list(dict.fromkeys(found))
+
+
+def last_resorts(names: Sequence[str]) -> list[str]:
+    """The second where "photo" is somebody's name, the others where "Biscuit and Rex" is."""
+    return [f"A photo of {listing(names)}.", f"{listing(names)}.", *(f"{sign.join(names)}." for sign in (", ", "; ", " / "))]
 
 
 def openings(concepts: Sequence[Fired]) -> list[str]:
@@ -128,7 +132,8 @@ def complete(text: str, concepts: Sequence[Fired]) -> bool:
 def most_complete(found: Sequence[str], concepts: Sequence[Fired]) -> list[str]:
     """Those that name the most concepts, and of these the ones that stammer least ("Biscuit and Biscuit")."""
     names = names_of(concepts)
-    rank = [(-len(named_in(f, names)), sum(max(0, f.count(n) - 1) for n in names)) for f in found]
+    there = [[hit.name for hit in places(f, names)] for f in found]
+    rank = [(-len(set(named)), len(named) - len(set(named))) for named in there]
     return [f for f, r in zip(found, rank, strict=True) if r == min(rank)]
 
 
@@ -146,15 +151,14 @@ def likeliest(vlm: Vlm, view: View, found: Sequence[str], concepts: Sequence[Fir
 
 def with_nouns(text: str, concepts: Sequence[Fired]) -> str:
     """'Biscuit is asleep.' becomes 'A dog is asleep.'."""
-    for concept in concepts:
-        noun = opening_with(concept.class_noun)
-        text = re.sub(rf"^{re.escape(concept.name)}(?!\w)", noun, text)
-        text = re.sub(rf"(?<!\w){re.escape(concept.name)}(?!\w)", noun[:1].lower() + noun[1:], text)
-    return text
+    nouns = {c.name: opening_with(c.class_noun) for c in concepts}
+    small = {name: noun[:1].lower() + noun[1:] for name, noun in nouns.items()}
+    there = places(text, nouns)
+    return replaced(replaced(text, [hit for hit in there if hit.start], small), [hit for hit in there if not hit.start], nouns)
 
 
-def named(text: str, concepts: Sequence[Fired]) -> list[NamedConcept]:
-    there = named_in(text, names_of(concepts))
+def named(text: str, concepts: Sequence[Fired], others: Sequence[str] = ()) -> list[NamedConcept]:
+    there = named_in(text, names_of(concepts), others)
     return [NamedConcept(name=c.name, how=how_named(c, c.name in there)) for c in concepts]
 
 

@@ -1,8 +1,8 @@
 """The one training loop: e* = argmin_e  sum_i CE(caption_i, VLM(photo_i, e)) + lambda * R(e), everything but e frozen.
 
 Follows the paper (arXiv 2403.14599, section 3) with what it does badly done better: views are encoded once, everything
-before e is cached, several concepts learn in one batch, and learning stops when the held copies are named. Knows any VLM by its
-Protocol, no HTTP and no store.
+before e is cached, several concepts learn in one batch, and learning stops when the held copies are named. A run that is broken off goes on
+elsewhere from what it told last. Knows any VLM by its Protocol, no HTTP and no store.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..concept_embedding import Standing
 from ..vlms.base import Asked, Decoding, Losses, Target, View, Vlm, generate, losses_together
 from ..vlms.batches import with_smaller_batches
 from .augmentation import augmented
@@ -52,7 +53,8 @@ class Progress:
     of: int = 0
     loss: float | None = None
     sample: str | None = None
-    vector: np.ndarray | None = None  # (K, D) float32
+    vector: np.ndarray | None = None  # (K, D) float32, the best so far
+    standing: Standing | None = None  # with "learning": what it takes to go on from here
     noun_seen: bool = True  # whether the frozen VLM speaks of the class noun in any of the photos
 
 
@@ -65,26 +67,30 @@ def learn_concept(
     captions: Sequence[Sequence[str]] = (),
     boxes: Sequence[object] = (),
     resume: np.ndarray | None = None,
+    standing: Standing | None = None,
     seed: int = 0,
     options: Options | None = None,
     together: Together | None = None,
     **changes: Any,
 ) -> Iterator[Progress]:
     """Learns one concept embedding, one Progress a step; the caller may stop between any two. Never mutates the VLM.
+    `resume`: the vectors of a run of these photos that was broken off, `standing`: where it stood. With both of them and the same seed
+    it becomes what it would have become without the break; with vectors alone it begins anew from them.
     `options`: None for the family's own; `changes` to single ones of them, for comparisons. `together`: with whom it shares its batches."""
     options = replace(options or options_for(vlm, kind), **changes)
-    yield Progress("drafting", of=options.steps)
+    at = min(standing.step, options.steps) if standing else 0
+    yield Progress("drafting", at, options.steps)
     images, shows = augmented(photos, options.augmented_per_photo + options.held_per_photo, seed)
     views = vlm.views(images)
     drafts = []
     for index in range(len(photos)):
         drafts.append(draft_captions(vlm, views[index], name, class_noun, captions[index] if index < len(captions) else ()))
-        yield Progress("drafting", of=options.steps, sample=drafts[-1].captions[0])
+        yield Progress("drafting", at, options.steps, sample=drafts[-1].captions[0])
     answers = [draft_answers(vlm, views[i], name, class_noun, options.questions_per_photo) for i in range(len(photos))]
     said = [[*map(Sentence, d.captions), *a] for d, a in zip(drafts, answers, strict=True)]
     lesson = Lesson(views, len(views) - len(photos) * options.held_per_photo, [said[i] for i in shows], name)
     noun_seen = any(d.noun_seen for d in drafts)
-    learner = Learner(lesson, start(vlm, name, class_noun, resume, seed), seed, options)
+    learner = Learner(lesson, start(vlm, name, class_noun, resume, seed), seed, options, standing)
     for progress in (together or Together()).learn(vlm, learner):
         yield replace(progress, noun_seen=noun_seen)
 
@@ -135,15 +141,45 @@ class Judged:
 
 class Learner:
     """One concept on its way: AdamW on e from `begin` (K, D); keeps the best e seen and is done as soon as every held copy is surely named
-    and the VLM says so."""
+    and the VLM says so. With `standing` it goes on from there, and `begin` is the best of before."""
 
-    def __init__(self, lesson: Lesson, begin: torch.Tensor, seed: int, options: Options):
+    def __init__(self, lesson: Lesson, begin: torch.Tensor, seed: int, options: Options, standing: Standing | None = None):
         self.lesson, self.options, self.rng = lesson, options, random.Random(seed)
         self.e = begin.clone().requires_grad_(True)
         self.optimiser = torch.optim.AdamW([self.e], lr=options.rate, weight_decay=options.weight_decay)
         self.best, self.judged, self.sample = begin, Judged(-1.0, False), lesson.sentences[0][0].text
         self.step = 0
         self.untold: deque[Progress] = deque()
+        if standing is not None:
+            self._go_on_from(standing)
+
+    def _go_on_from(self, standing: Standing) -> None:
+        self.step = min(standing.step, self.options.steps)
+        self.judged, self.sample = Judged(standing.score, standing.surely_named), standing.sample
+        self.e.data.copy_(torch.tensor(standing.current))
+        self.optimiser.state[self.e] = {
+            "step": torch.tensor(float(standing.updates)),
+            "exp_avg": torch.tensor(standing.mean),
+            "exp_avg_sq": torch.tensor(standing.square),
+        }
+        for _ in range(self.step):
+            self.drawn()  # the same once more, so that what comes next is what would have come
+
+    @property
+    def standing(self) -> Standing:
+        """A copy: nothing of it changes with the next step."""
+        kept = self.optimiser.state.get(self.e) or {}
+        moment = lambda name: np.array(kept.get(name, torch.zeros_like(self.e)))
+        return Standing(
+            self.step,
+            current=np.array(self.e.detach()),
+            mean=moment("exp_avg"),
+            square=moment("exp_avg_sq"),
+            updates=int(kept.get("step", 0)),
+            score=self.judged.score,
+            surely_named=self.judged.surely_named,
+            sample=self.sample,
+        )
 
     @property
     def done(self) -> bool:
@@ -187,7 +223,7 @@ class Learner:
         self.sample = generate(vlm, self.lesson.views[shown], None, self.best, Decoding(beams=1))
 
     def tell(self, loss: float) -> None:
-        self.untold.append(Progress("learning", self.step, self.options.steps, loss, self.sample, self.best.numpy()))
+        self.untold.append(Progress("learning", self.step, self.options.steps, loss, self.sample, self.best.numpy(), self.standing))
 
 
 class Together:

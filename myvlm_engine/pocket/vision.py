@@ -21,7 +21,7 @@ from PIL import Image
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-# The checkpoint's own normalisation (measured: pocket.md of the design; not the torchvision mean and std).
+# The checkpoint's own normalisation (measured; not the torchvision mean and std).
 MEAN, STD = 0.498, 0.502
 CAPTION_SIZE_PX = 320  # ten cells of stride 32: halves cleanly into 5 x 5
 CAPTION_GRID = 5

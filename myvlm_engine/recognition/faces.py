@@ -206,7 +206,9 @@ class FacenetDescriber:
         try:
             self._net.load_state_dict({k: v for k, v in state_dict(path).items() if not k.startswith("logits.")})
         except (OSError, RuntimeError, ValueError, AttributeError) as error:
-            raise FacesMissing(f"{path} doesn't hold the weights of facenet's InceptionResnetV1. Check engine.face_weights.") from error
+            raise FacesMissing(
+                f"{path} doesn't hold the weights of facenet's InceptionResnetV1, or is cut short. Check engine.face_weights."
+            ) from error
         self._net = self._net.eval().to(device)
 
     @torch.inference_mode()
@@ -218,16 +220,15 @@ class FacenetDescriber:
 
 
 def state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors only: nothing in the file is run."""
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
+    """Tensors only: nothing in the file is run. Errors: OSError, RuntimeError, ValueError: the file is cut short or another."""
     import pickle
 
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError) as error:
+        return load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, EOFError) as error:
         raise ValueError("not tensors") from error
 
 

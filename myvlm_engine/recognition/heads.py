@@ -43,6 +43,7 @@ CONFIRMED_LOGIT = 1.5  # a photo that somebody said the subject is in is named, 
 # As the store has them (concept_store/matching.py): small regions, of the photo's area at most; and the share of a score that is enough
 # where two looks agree.
 SMALL, TWO_LOOKS = 0.3, 0.95
+HEEDED = 10  # of the confirmed photos, the newest: each is looked at as closely as the taught ones, which takes time
 CORRECTING = 30  # rounds of lowering scores of corrected photos; each goes at least half of the way
 CORRECTED_LOGIT = -1.2  # a photo that was wrongly named is told off at least this clearly: neither named nor asked about (bot: BALANCES)
 
@@ -77,7 +78,9 @@ class LinearHead:
 
     def logit(self, vectors: np.ndarray) -> float:
         """Of a photo's (n, d) regions."""
-        score = self.score(vectors)
+        return self.logit_of(self.score(vectors))
+
+    def logit_of(self, score: float) -> float:
         steep = self.slope * score + self.offset
         if self.doubtful_at is None or not self.doubtful_at <= score < self.yes_at:
             return steep
@@ -98,7 +101,7 @@ class Photos:
 
     taught: list[np.ndarray]
     confirmed: int  # how many of the taught ones, the last, are corrected photos
-    special: list[np.ndarray]  # (n,) of each taught photo: how likely a region is the subject
+    special: list[np.ndarray]  # (n,) of each taught photo: how likely a region is the subject; 0 where that wasn't looked at (HEEDED)
     afar: list[np.ndarray]  # the first of the taught ones, as they look from afar
     special_afar: list[np.ndarray]
     rivals: list[np.ndarray]
@@ -163,14 +166,27 @@ def gathered(
     afar: Sequence[Views],
     confirmed: int,
 ) -> Photos:
-    """What is taught, and everything it has to be told from."""
+    """What is taught, and everything it has to be told from. What repeats, and what is around the subject, is looked for in the taught
+    photos and in the newest HEEDED of the confirmed ones alone: it takes the square of their number in time. An older one still gives its
+    aspect (`discriminants`) and is remembered, if it has to be (`remembering`)."""
     taught, small, common = [p.vectors for p in positives], [a.vectors for a in afar], bank.sample(RARE_SAMPLE)
+    heeded = heeded_photos(len(taught), confirmed)
+    near = [taught[index] for index in heeded]
     # apart from each other: a photo's own background repeats in what it looks like from afar
-    special, special_afar = subject_likeness(taught, common), subject_likeness(small, common)
-    vector = prototype(taught, special)
-    around = [surroundings(view, int((view.vectors @ vector + s).argmax())) for view, s in zip(positives, special, strict=True)]
+    likely, special_afar = subject_likeness(near, common), subject_likeness(small, common)
+    vector, special = prototype(near, likely), [np.zeros(len(photo), np.float32) for photo in taught]
+    around = []
+    for index, likeness in zip(heeded, likely, strict=True):
+        special[index] = likeness
+        around.append(surroundings(positives[index], int((taught[index] @ vector + likeness).argmax())))
     others, said = [v.vectors for v in negatives], [v.vectors for v in corrections]
     return Photos(taught, confirmed, special, small, special_afar, others, [a for a in around if len(a)], said, bank)
+
+
+def heeded_photos(count: int, confirmed: int) -> list[int]:
+    """Of `count` photos, of which the last were `confirmed` from old to new: the others, one at least, and the newest HEEDED."""
+    others = max(1, count - confirmed)
+    return [*range(others), *range(max(others, count - HEEDED), count)]
 
 
 # -- which regions are the subject
@@ -359,20 +375,39 @@ def agreeing(vectors: np.ndarray, photos: Photos, expected: dict[int, float], le
 
 def remembering(head: LinearHead, photos: Photos, places: Sequence[int]) -> LinearHead:
     """The same head with a direction more for each confirmed photo that it would still miss: that of the region where the subject is
-    (`places`, of every taught photo). Not where that direction would name a corrected photo again."""
-    for index in range(len(photos.taught) - photos.confirmed, len(photos.taught)):
-        regions = photos.taught[index]
-        if head.logit(regions) >= CONFIRMED_LOGIT:
+    (`places`, of every taught photo). Not where that direction would name a corrected photo again. Each is told from what looks most like
+    it; those older than the newest HEEDED all together from what looks most like any of them."""
+    first, newest = len(photos.taught) - photos.confirmed, len(photos.taught) - HEEDED
+    missed = [index for index in range(first, len(photos.taught)) if not remembers(head, photos.taught[index])]
+    wrong = [head.score(regions) for regions in photos.corrections]
+    for group in ([i for i in missed if i < newest], *([i] for i in missed if i >= newest)):
+        if all(remembers(head, photos.taught[index]) for index in group):
             continue
-        found = regions[places[index]][None]
-        scorer = standardised([lda(found, *hard_negatives(found, photos))], photos.bank)[0]
-        # as loud as it takes; a region scores far above the bank's mean under its own direction
-        louder = max(1.0, (CONFIRMED_LOGIT - head.offset) / (head.slope * max(scorer.score(regions), 1.0)))
-        rows, biases = np.vstack([head.vectors, scorer.vectors * louder]), np.append(head.biases, scorer.biases * louder)
-        more = replace(head, vectors=rows, biases=biases)
-        if all(more.logit(wrong) <= max(CORRECTED_LOGIT, head.logit(wrong)) for wrong in photos.corrections):
-            head = more
+        found = np.array([photos.taught[index][places[index]] for index in group])
+        directions = standardised([row[None] for row in lda(found, *hard_negatives(found, photos))], photos.bank)
+        for index, scorer in zip(group, directions, strict=True):
+            if not remembers(head, photos.taught[index]):
+                head, wrong = with_direction(head, scorer, photos.taught[index], photos.corrections, wrong)
     return head
+
+
+def remembers(head: LinearHead, regions: np.ndarray) -> bool:
+    return head.logit(regions) >= CONFIRMED_LOGIT
+
+
+def with_direction(
+    head: LinearHead, scorer: Scorer, regions: np.ndarray, corrections: Sequence[np.ndarray], wrong: list[float]
+) -> tuple[LinearHead, list[float]]:
+    """The head with one direction more, as loud as the photo with these (n, d) regions needs it, and what the corrected photos score then;
+    `wrong`: what they score without it. Unchanged where one of them would be named again."""
+    # a region scores far above the bank's mean under its own direction
+    louder = max(1.0, (CONFIRMED_LOGIT - head.offset) / (head.slope * max(scorer.score(regions), 1.0)))
+    added = Scorer(scorer.vectors * louder, scorer.biases * louder)
+    after = [max(before, added.score(photo)) for before, photo in zip(wrong, corrections, strict=True)]
+    if any(head.logit_of(now) > max(CORRECTED_LOGIT, head.logit_of(before)) for now, before in zip(after, wrong, strict=True)):
+        return head, wrong
+    rows, biases = np.vstack([head.vectors, added.vectors]), np.append(head.biases, added.biases)
+    return replace(head, vectors=rows, biases=biases), after
 
 
 def by_looks(vectors: np.ndarray, view: Views) -> np.ndarray:

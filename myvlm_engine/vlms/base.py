@@ -92,6 +92,7 @@ class Vlm(Protocol):
     def candidates(self, view: View, prompt: str | None, concepts: torch.Tensor, decoding: Decoding = Decoding()) -> list[str]:
         """Captions (prompt None) or answers, best first. With K = 0 and nothing forbidden: the base model's own, bit for bit."""
 
+    # among_words: bool, optional, True where it isn't there: whether `concepts` stand among the language model's own words
     # grounds: bool, and places(view, class_noun) -> list[Box], optional: where it says that things of this kind are, shares of the photo
 
 

@@ -102,6 +102,7 @@ class QFormerVlm(BatchedVlm):
     """A frozen model of transformers with its processor. Errors: OutOfMemory."""
 
     norm_matching = True  # off for comparisons only: keys and values of concepts are left as they come
+    among_words = False  # concept vectors stand behind the ViT's tokens; the language model never meets them
 
     def __init__(self, model, processor, family: QFormerFamily, name: str, fingerprint: str):
         self.model, self.processor, self.family = model.eval().requires_grad_(False), processor, family

@@ -45,9 +45,11 @@ class FakeEngine:
         self.steps = steps
         self.down = False
         self.ready = True
+        self.failure: str | None = None  # why it isn't and won't be
         self.vlm = VLM
         self.encoders = [ENCODER]
         self.noun: str | None = None
+        self.noun_seen = True  # the model calls what it learns by its noun
         self.faces: list[Box] = []  # large ones, in every photo that teaches
         self.sees_from_afar = False
         self.sees_quarters = False  # of the photo, and of places in it
@@ -73,7 +75,7 @@ class FakeEngine:
         if verb in self.refuse:
             raise self.refuse[verb]
 
-    async def see(self, photo: bytes, taught: bool = False, places: Sequence[Box] = ()) -> SeeReply:
+    async def see(self, photo: bytes, taught: bool = False, places: Sequence[Box] = (), faces: bool = True) -> SeeReply:
         self._called("see")
         if places:
             self.looked_closer.append(list(places))
@@ -115,6 +117,7 @@ class FakeEngine:
             sample=f"{request.name} on the grass.",
             embedding=embedding,
             vlm=self.vlm,
+            noun_seen=self.noun_seen,
         )
 
     async def answer(self, request: AnswerRequest) -> AnswerReply:
@@ -135,6 +138,7 @@ class FakeEngine:
         return HealthReply(
             grounds=self.places is not None,
             ready=self.ready,
+            failure=self.failure,
             vlm=self.vlm,
             encoders=self.encoders,
             device="cpu",
@@ -229,9 +233,9 @@ class FaceEngine(FakeEngine):
         super().__init__(steps)
         self.encoders = [ENCODER, FACES]
 
-    async def see(self, photo: bytes, taught: bool = False, places: Sequence[Box] = ()) -> SeeReply:
+    async def see(self, photo: bytes, taught: bool = False, places: Sequence[Box] = (), faces: bool = True) -> SeeReply:
         reply = await super().see(photo, taught, places)
-        if places:
+        if places or not faces:
             return reply
         return reply.model_copy(update={"sights": [*reply.sights, sight_of_stripes(photo, self.encoders[1])]})
 
@@ -245,7 +249,9 @@ class FaceEngine(FakeEngine):
             numbers = [round(1000 * side) for box in request.positives[0].boxes for side in box]
             raise EngineError("several_faces", {"photo": 0, "boxes": numbers})
         head = head_of_colours(alone).model_copy(update={"encoder": self.encoders[1]})
-        return FitReply(head=head, photo_boxes=[sight.boxes[0] for sight in request.positives], seconds=0.01)
+        theirs = alone[0].array()[0]
+        boxes = [sight.boxes[int((sight.array() @ theirs).argmax())] for sight in request.positives]
+        return FitReply(head=head, photo_boxes=boxes, seconds=0.01)
 
 
 FACES = "faces-stripes:1"

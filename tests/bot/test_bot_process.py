@@ -81,9 +81,7 @@ async def test_stopping_the_bot_gives_its_training_back(store, engine, new_bot):
     bot = new_bot()
     engine.gate.clear()
     photo = photo_of(RED)
-    concept = await store.create_concept(
-        NewConcept("Biscuit", Kind.PET, "dog", UserId(1), None, True, None), [NewPhoto(photo, photo, "d")]
-    )
+    concept = await store.create_concept(NewConcept("Biscuit", Kind.PET, "dog", UserId(1), None, True, None), [NewPhoto(photo, photo, "d")])
     await bot.teacher.wake()
     await learning_begun(engine)
     await bot.close()

@@ -48,7 +48,9 @@ def test_names_are_taken(typed, name):
         ("Here", "name_pings"),
         ("<@123456789>", "name_pings"),
         ("<#123456789>", "name_markdown"),
-        ("<:cat:123>", "name_markdown"),
+        ("<:cat", "name_markdown"),
+        ("<:cat:123>", "name_custom_emoji"),
+        ("Biscuit <a:biscuit:1234567890123456789>", "name_custom_emoji"),  # not too long: :biscuit: is what was typed
         ("**Biscuit**", "name_markdown"),
         ("_Joe_", "name_markdown"),
         ("~~Joe", "name_markdown"),
@@ -91,11 +93,25 @@ def test_nouns_are_taken(typed, noun):
     assert clean_noun(typed) == noun
 
 
-@pytest.mark.parametrize("typed", ["dog!", "@everyone", "x" * 25, "dog; drop", "a\nb:", "2 dogs"])
-def test_what_is_no_noun_is_refused(typed):
+@pytest.mark.parametrize(
+    "typed, code, facts",
+    [
+        ("dog!", "noun_not_a_word", {"found": "dog!"}),
+        ("@everyone", "noun_not_a_word", {"found": "@everyone"}),
+        ("dog; drop", "noun_not_a_word", {"found": "dog; drop"}),
+        ("a\nb:", "noun_not_a_word", {"found": "b:"}),
+        ("dog #5", "noun_not_a_word", {"found": "dog #5"}),  # without the digit it would be none either
+        ("<:biscuit:1234567890123456789>", "noun_not_a_word", {"found": ":biscuit:"}),
+        ("2 dogs", "noun_with_digits", {"found": "2 dogs"}),
+        ("my iPhone 5", "noun_with_digits", {"found": "iphone 5"}),
+        ("golden retriever mix puppy", "noun_too_long", {"length": 26, "limit": 24}),
+        ("x" * 25, "noun_too_long", {"length": 25, "limit": 24}),
+    ],
+)
+def test_what_is_no_noun_is_refused_for_its_own_reason(typed, code, facts):
     with pytest.raises(Refusal) as caught:
         clean_noun(typed)
-    assert caught.value.code == "noun_not_a_word"
+    assert (caught.value.code, caught.value.facts) == (code, facts)
 
 
 def test_questions_become_one_line():
@@ -104,6 +120,27 @@ def test_questions_become_one_line():
         with pytest.raises(Refusal) as caught:
             clean_question(typed)
         assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    "question, names",
+    [
+        ("Is this coffee hot?", []),
+        ("Is Coffee hot?", ["Coffee"]),
+        ("Is this my Coffee?", ["Coffee"]),
+        ("How much snow is there?", []),
+        ("what color is his rose?", []),
+        ("is this snow?", ["Snow"]),
+        ("where is snow sleeping?", ["Snow"]),
+        ("two roses and 3 rose", []),
+        ("where is zoe?", ["Zoë"]),
+        ("Where are jean‑luc and Biscuit?", ["Biscuit 🐶", "Jean-Luc"]),
+        ("Where is Jean Luc?", ["Jean-Luc"]),
+    ],
+)
+def test_a_name_that_is_a_common_word_is_mentioned_where_it_is_written_as_a_name(question, names):
+    known = ["Coffee", "Snow", "Rose", "Zoë", "Jean-Luc", "Biscuit 🐶"]
+    assert sorted(mentioned(question, known)) == names
 
 
 def test_suggestions_follow_the_kind_and_what_is_typed():

@@ -8,9 +8,10 @@ import discord
 import pytest
 from bot_fakes import ENCODER, GREEN, RED, upload, uploads
 
-from bot.engine_client import EngineUnreachable
+from bot.engine_client import EngineError, EngineUnreachable
 from bot.marks import Mark
 from bot.replies import question_in, quoted, unquoted
+from concept_store.errors import StoreError
 from concept_store.records import Kind, Scope
 
 
@@ -73,6 +74,21 @@ async def test_right_is_kept_as_one_more_photo_and_the_answer_stays(town, read):
     assert [one.present for one in await town.store.corrections((await concept(town)).id, ENCODER)] == [True]
 
 
+async def test_right_is_said_of_whom_the_answer_names_whatever_the_heads_say_by_now(town, read, monkeypatch):
+    await teach(town)
+    await teach(town, "Rex", GREEN)
+    said = await describe(town)
+    match, rex = town.store.match, await concept(town, "Rex")
+
+    async def rex_by_now(*args, **options):
+        return [replace(one, concept=rex) for one in await match(*args, **options)]
+
+    monkeypatch.setattr(town.store, "match", rex_by_now)
+    told = await town.bob.click(said, label="✓ right")
+    assert any("I'll remember that **Biscuit** is in this photo" in read(answer) for answer in told.followups)
+    assert await town.store.corrections(rex.id, ENCODER) == []
+
+
 async def test_a_question_is_answered_again_after_a_correction(town, read):
     await teach(town)
     asked = await town.bob.slash(town.channel, "ask", question="what_is *this* one @here?", photo=upload(RED, 9))
@@ -81,10 +97,12 @@ async def test_a_question_is_answered_again_after_a_correction(town, read):
     assert town.engine.answered[-1].concepts == []
 
 
-async def test_a_correction_is_undone_by_who_made_it_or_the_teacher_and_by_nobody_else(town, read):
+async def test_a_correction_is_undone_by_who_made_it_the_teacher_or_a_manager_and_by_nobody_else(town, read):
     await teach(town)
     carol = town.guild.add_member(town.env.create_user("carol"))
-    for undoer in (town.bob, town.alice):
+    role = town.guild.create_role("managers", permissions=discord.Permissions(manage_guild=True))
+    boss = town.guild.add_member(town.env.create_user("boss"), roles=[role])
+    for undoer in (town.bob, town.alice, boss):
         said = await describe(town)
         told = await town.bob.click(said, label="✗ not Biscuit")
         refused = await carol.click(told.response, label="↩ Undo")
@@ -158,15 +176,26 @@ async def test_no_to_a_doubt_is_remembered(town, read):
     assert "Is this" not in read(told.response) and "Is this" not in read(await describe(town))
 
 
-@pytest.mark.parametrize("balance, named", [("strict", False), ("normal", True), ("eager", True)])
-async def test_a_server_moves_the_balance(town, read, balance, named):
+@pytest.mark.parametrize(
+    "balance, sure, named",
+    [
+        ("strict", 0.6, False),
+        ("strict", 0.8, True),
+        ("normal", 0.5, False),
+        ("normal", 0.6, True),
+        ("eager", 0.3, False),
+        ("eager", 0.5, True),
+    ],
+)
+async def test_a_server_moves_the_balance(town, read, balance, sure, named):
     await teach(town)
     role = town.guild.create_role("managers", permissions=discord.Permissions(manage_guild=True))
     owner = town.guild.add_member(town.env.create_user("boss"), roles=[role])
     told = await owner.slash(town.channel, "server balance", balance=balance)
     assert balance in read(told.response)
-    unsure(town, 0.6)
-    assert ("Biscuit on the grass." in read(await describe(town))) is named
+    unsure(town, sure)
+    said = read(await describe(town))
+    assert ("Biscuit on the grass." in said) is named and ("Is this **Biscuit**?" in said) is not named
     now = await town.bob.slash(town.channel, "server balance")
     assert f"I am {balance}:" in read(now.response) and now.ephemeral
 
@@ -212,18 +241,76 @@ async def test_the_buttons_outlive_a_restart(town, env, new_bot, read):
     assert "Biscuit on the grass." in read(told.response)
 
 
-async def test_undoing_twice_and_confirming_nobody_get_their_sentences(town, read):
+async def test_confirming_nobody_gets_its_sentence(town, read):
     await teach(town)
-    first, second = await describe(town), await describe(town)
-    corrected = await town.bob.click(first, label="✗ not Biscuit")
-    undo = next(button for button in buttons(corrected.response) if button["label"] == "↩ Undo")["custom_id"]
-    told = await town.bob.click(second, label="✓ right")
+    said = await describe(town)
+    await town.store.delete_concept((await concept(town)).id)
+    told = await town.bob.click(said, label="✓ right")
     assert any("nothing to confirm" in read(answer) for answer in told.followups)
-    await town.bob.click(corrected.response, custom_id=undo)
-    told = await town.bob.click(second, label="✗ not Biscuit")
+
+
+async def test_undoing_what_was_taken_back_elsewhere_brings_the_answer_up_to_date(town, read):
+    await teach(town)
+    corrected = await town.bob.click(await describe(town), label="✗ not Biscuit")
     await town.store.remove_corrections((await concept(town)).id)
-    told = await town.bob.click(told.response, custom_id=undo)
-    assert any("taken back already" in read(answer) for answer in told.followups)
+    told = await town.bob.click(corrected.response, label="↩ Undo")
+    assert "Biscuit on the grass." in read(told.response) and "is taken back" in read(told.response) and told.followups == []
+
+
+# -- where only the new answer fails
+AWAY = [EngineUnreachable(), EngineUnreachable(slow=True), EngineError("busy"), StoreError()]
+
+
+@pytest.mark.parametrize("error", AWAY, ids=str)
+async def test_a_correction_that_is_kept_is_called_noted_and_its_button_gives_the_answer_later(town, read, error):
+    await teach(town)
+    said = await describe(town)
+    town.engine.refuse["answer"] = error
+    told = await town.bob.click(said, label="✗ not Biscuit")
+    (whisper,) = told.followups
+    assert "Noted: **Biscuit** isn't in this photo. But I can't describe the photo anew just now" in read(whisper) and whisper.ephemeral
+    assert "Nothing was changed" not in read(whisper)
+    assert len(await town.store.corrections((await concept(town)).id, ENCODER)) == 1 and len(town.engine.fitted[-1].corrections) == 1
+    assert "Biscuit on the grass." in read(said) and labels(said) == ["✓ right", "✗ not Biscuit", "Why?"]
+    town.engine.refuse.clear()
+    again = await town.bob.click(said, label="✗ not Biscuit")
+    assert "an animal on the grass." in read(again.response) and "↩ Undo" in labels(again.response)
+    assert len(await town.store.corrections((await concept(town)).id, ENCODER)) == 1
+
+
+@pytest.mark.parametrize("error", AWAY, ids=str)
+async def test_what_is_taken_back_is_called_so_and_undo_gives_the_answer_later(town, read, error):
+    await teach(town)
+    corrected = (await town.bob.click(await describe(town), label="✗ not Biscuit")).response
+    town.engine.refuse["answer"] = error
+    told = await town.bob.click(corrected, label="↩ Undo")
+    (whisper,) = told.followups
+    assert "What was said about **Biscuit** in this photo is taken back. But I can't describe" in read(whisper) and whisper.ephemeral
+    assert "Nothing was changed" not in read(whisper)
+    assert await town.store.corrections((await concept(town)).id, ENCODER) == []
+    assert "↩ Undo" in labels(corrected)
+    town.engine.refuse.clear()
+    again = await town.bob.click(corrected, label="↩ Undo")
+    assert "Biscuit on the grass." in read(again.response) and "is taken back" in read(again.response)
+
+
+async def test_where_nothing_was_noted_yet_it_is_not_said_to_be(town, read):
+    await teach(town)
+    said = await describe(town)
+    town.engine.refuse["see"] = EngineUnreachable()
+    told = await town.bob.click(said, label="✗ not Biscuit")
+    assert ["Nothing was changed; try again" in read(answer) for answer in told.followups] == [True]
+    assert await town.store.corrections((await concept(town)).id, ENCODER) == []
+
+
+async def test_whoever_manages_the_server_takes_all_corrections_back_too(town, read):
+    await teach(town)
+    role = town.guild.create_role("managers", permissions=discord.Permissions(manage_guild=True))
+    boss = town.guild.add_member(town.env.create_user("boss"), roles=[role])
+    await town.bob.click(await describe(town), label="✗ not Biscuit")
+    shown = (await boss.slash(town.channel, "concepts show", name="Biscuit")).response
+    told = await boss.click(shown, label="Undo corrections")
+    assert any("1 correction of **Biscuit** taken back" in read(answer) for answer in told.followups)
 
 
 async def test_a_teacher_takes_all_corrections_of_a_concept_back(town, read):
@@ -258,7 +345,7 @@ async def test_of_a_persons_photo_no_vector_is_kept(town):
 
 
 async def test_a_concept_keeps_so_many_corrections_as_the_settings_say(town):
-    """A store can't be filled by clicking; what was said last is always kept."""
+    """A store can't be filled by clicking: vectors of the oldest go. What was said of the photo stays."""
     teaching = town.bot.settings.teaching.model_copy(update={"max_corrections_per_concept": 2})
     town.bot.settings = town.bot.settings.model_copy(update={"teaching": teaching})
     await teach(town)
@@ -267,7 +354,8 @@ async def test_a_concept_keeps_so_many_corrections_as_the_settings_say(town):
     for answer in said:
         await town.bob.click(answer, label="✗ not Biscuit")
     digests = [Mark.unpack(fact_of(answer)).digest for answer in said]
-    assert [await town.store.said(biscuit.id, digest) is not None for digest in digests] == [False, True, True]
+    assert [(await town.store.said(biscuit.id, digest)).present for digest in digests] == [False, False, False]
+    assert [one.digest for one in await town.store.corrections(biscuit.id, ENCODER)] == digests[1:]
     assert len(town.engine.fitted[-1].corrections) == 2
 
 

@@ -118,6 +118,14 @@ async def test_when_the_engine_was_given_another_model_the_answer_comes_by_subst
     assert "Biscuit on the grass." in read(told.response) and "(learned for another model)" in read(told.response)
 
 
+async def test_an_engine_that_stays_another_one_is_told_to_who_can_do_something(town, read):
+    """No command has a concept that is ready learned again, and it is by itself."""
+    town.engine.refuse["answer"] = EngineError("other_vlm", {"expected": "raven:1", "found": "parrot:1"})
+    told = read((await town.bob.slash(town.channel, "describe", photo=upload(RED, 9))).response)
+    assert "learned again by itself" in told and "tell whoever runs the bot" in told
+    assert town.engine.calls.count("answer") == 2
+
+
 async def test_a_name_like_an_absent_one_may_be_said_when_it_fired(town):
     """Two members' private and public Biscuit: the one that fired must not be forbidden by the other."""
     await teach(town, "Biscuit", BLUE, private=True)
@@ -177,8 +185,8 @@ async def test_an_engine_that_can_t_look_closer_decides_by_what_it_saw(town, rea
     await teach(town)
     see = town.engine.see
 
-    async def at_first_sight(photo, taught=False, places=()):
-        reply = await see(photo, taught, places)
+    async def at_first_sight(photo, taught=False, places=(), faces=True):
+        reply = await see(photo, taught, places, faces)
         return reply.model_copy(update={"sights": []}) if places else reply
 
     town.engine.see = at_first_sight
@@ -196,6 +204,15 @@ async def test_photos_of_a_message_are_described_to_the_asker_only(town, read):
     assert "Biscuit on the grass." in read(told.response)
     assert ["an animal on the grass." in read(answer) for answer in told.followups] == [True]
     assert len(await town.store.known(scope(town))) == 1  # nothing was learned from it
+
+
+async def test_photos_of_a_forwarded_message_are_described_too(town, read):
+    await teach(town)
+    message = await town.bob.send(town.channel, "look", attachments=[upload(RED, 9), ("notes.txt", b"hello")])
+    forwarded = await town.bob.forward(message, town.channel)
+    assert forwarded.attachments == []
+    told = await town.alice.context_menu(town.channel, "Describe photos", forwarded)
+    assert "Biscuit on the grass." in read(told.response) and told.ephemeral and told.followups == []
 
 
 async def test_a_message_without_a_photo_gets_its_sentence(town, read):

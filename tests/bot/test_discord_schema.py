@@ -138,7 +138,7 @@ def test_the_commands_are_within_discords_limits(bot):
     teach = [option["name"] for option in commands["teach"]["options"]]
     assert teach == ["name", "kind", *(f"photo{number}" for number in range(1, 11)), "what", "private", "member"]
     for name, command in commands.items():
-        assert command["contexts"] == ([0] if name in ("people", "server") else [0, 1, 2])  # what is a server's
+        assert command["contexts"] == ([0] if name in ("people", "server") else [0, 1])  # what is a server's
         assert command["integration_types"] == [0, 1]
         for option in (one for top in command.get("options", []) for one in (top, *top.get("options", []))):
             assert 1 <= len(option["description"]) <= 100

@@ -65,7 +65,10 @@ async def test_what_was_said_of_a_person_is_told_and_goes_though_no_vector_of_it
     assert "What you said of answers: 1 time" in read(told.response) and "may be taught, by you or with you: 1 time" in read(told.response)
     (part,) = [part async for part in parts(town.store, town.bob.id, 10**7)]
     about = json.loads(files(part)[ABOUT])
-    assert (about["corrections_you_made"], about["consents_you_gave_or_were_given"]) == (1, 1)
+    (said,), (consent,) = about["corrections_you_made"], about["consents_you_gave_or_were_given"]
+    assert (said["concept"], said["in_the_photo"], said["photo_sha256"]) == ("Biscuit", True, "a digest") and said["made_at"]
+    assert (consent["member"], consent["may_be_taught_by"]) == (str(town.bob.id), str(town.alice.id))
+    assert consent["server"] == str(town.guild.id) and consent["given_at"]
     await town.bob.click(told.response, label="Delete everything …")
     await town.bob.click(told.response, label="Delete everything for good")
     assert not (await town.store.kept_about(town.bob.id)).anything

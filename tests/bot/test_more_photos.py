@@ -73,8 +73,8 @@ async def test_photos_it_has_already_are_left_out_and_told(town, read):
     "photos, words",
     [
         ({"photo1": upload(RED, 0)}, "That photo is known to me already"),
-        ({"photo1": upload(RED, 0), "photo2": upload(RED, 1)}, "All of these photos are known to me already"),
-        ({"photo1": upload(RED, 30), "photo2": upload(RED, 30)}, "All 2 photos are the same picture"),
+        ({"photo1": upload(RED, 0), "photo2": upload(RED, 1)}, "Both of these photos are known to me already"),
+        ({"photo1": upload(RED, 30), "photo2": upload(RED, 30)}, "Both photos are the same picture"),
         ({"photo2": ("a.jpg", b"hello, I am a text file")}, "Photo 2 isn't a picture"),
         ({"photo1": ("a.jpg", b"")}, "is empty (0 bytes)"),
         ({"name": "Milo"}, "I don't know anyone or anything called `Milo` here"),
@@ -157,7 +157,8 @@ async def test_a_person_gets_photos_as_long_as_people_are_allowed_here(town, bob
     off_here = await add(town, BLUE, town.bob, name="Bobby", first=40)
     assert "People are off on this server" in read(off_here.response)
     town.bot.people_allowed = False
-    assert "People are off here" in read((await add(town, BLUE, town.bob, name="Bobby", first=40)).response)
+    off = read((await add(town, BLUE, town.bob, name="Bobby", first=40)).response)
+    assert "switched off for all servers" in off and "`kind`" not in off  # which this command hasn't
     assert (await the_concept(town, "Bobby")).photo_count == 4 and town.engine.calls.count("see") == looked
 
 

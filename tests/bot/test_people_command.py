@@ -110,6 +110,97 @@ async def test_where_people_are_switched_off_again_nobody_is_recognised(town, al
     assert "Bobby" not in read((await town.alice.slash(town.channel, "describe", photo=upload(RED, 78))).response)
 
 
+async def test_who_is_asked_about_where_people_are_off_is_not_said_to_be_missing(town, allowed, manager, read):
+    await teach(town, town.bob, town.bob)
+    await allowed_by(town, manager, allowed=False)
+    for asked in (
+        await town.alice.slash(town.channel, "where", name="Bobby", photo=upload(RED, 9)),
+        await town.alice.slash(town.channel, "ask", question="Is Bobby asleep?", photo=upload(RED, 9)),
+    ):
+        assert "People are off on this server" in read(asked.response) and "don't see" not in read(asked.response)
+    town.bot.people_allowed = town.bot.answerer.people_allowed = False
+    asked = await town.alice.slash(town.channel, "where", name="Bobby", photo=upload(RED, 9))
+    assert "switched off for all servers" in read(asked.response)
+
+
+async def test_a_person_is_named_on_the_server_only_where_they_agreed(town, env, allowed, read):
+    """A private concept goes where its teacher goes; a person agreed to one server."""
+    question = (await teach(town, town.alice, town.bob, private=True)).response
+    await press(town, town.bob, question, "I agree")
+    await teach(town, town.alice, town.bob, private=True)
+    assert "Bobby" in read((await town.alice.slash(town.channel, "describe", photo=upload(RED, 9))).response)
+    away = env.create_guild("away")
+    channel, member = away.create_text_channel("photos"), away.add_member(town.alice.user)
+    await town.store.set_setting(away.id, "people", True)
+    said = await member.slash(channel, "describe", photo=upload(RED, 9))
+    assert "Bobby" not in read(said.response)
+    asked = await member.slash(channel, "ask", question="Is Bobby asleep?", photo=upload(RED, 9))
+    assert "on another server, not here" in read(asked.response)
+    alone = await town.alice.user.slash("describe", photo=upload(RED, 9))
+    assert "Bobby" not in read(alone.response)
+
+
+async def test_no_face_is_described_where_people_are_off(town, env, allowed, monkeypatch):
+    asked, see = [], town.engine.see
+
+    async def seen(*args, **options):
+        asked.append(options["faces"])
+        return await see(*args, **options)
+
+    monkeypatch.setattr(town.engine, "see", seen)
+    await town.alice.slash(town.channel, "describe", photo=upload(RED, 9))
+    away = env.create_guild("away")
+    channel, member = away.create_text_channel("photos"), away.add_member(town.alice.user)
+    await member.slash(channel, "describe", photo=upload(RED, 9))
+    await town.alice.user.slash("describe", photo=upload(RED, 9))
+    assert asked == [True, False, False]
+    await town.alice.slash(town.channel, "teach", name="Biscuit", kind="pet", photo1=upload(BLUE, 1))
+    await town.bob.slash(town.channel, "teach", name="Bobby", kind="person", member=town.bob, photo1=upload(RED, 2))
+    assert asked[3:] == [False, True]
+
+
+async def test_who_takes_it_back_while_the_photos_are_read_is_not_taught(town, allowed, read, monkeypatch):
+    question = (await teach(town, town.alice, town.bob)).response
+    await press(town, town.bob, question, "I agree")
+    fetch = town.bot.reader.fetch
+
+    async def fetched(*args):
+        await town.store.withdraw_consent(town.bob.id, town.guild.id)
+        return await fetch(*args)
+
+    monkeypatch.setattr(town.bot.reader, "fetch", fetched)
+    refused = await teach(town, town.alice, town.bob)
+    assert "taken it back" in read(refused.response) and await known(town) == []
+
+
+async def test_nobodys_face_is_left_in_a_channel(town, allowed, read):
+    learned = await teach(town, town.bob, town.bob)
+    assert "Bobby is ready" in read(learned.response) and not learned.response.attachments
+    gone = await town.bob.slash(town.channel, "people withdraw")
+    assert "1 concept" in read(gone.response)
+    assert "**Bobby** is forgotten" in read(learned.response)
+
+
+async def test_taking_it_back_on_one_server_says_nothing_of_another(town, env, allowed, read):
+    town.engine.down = True
+    here = await teach(town, town.bob, town.bob)
+    away = env.create_guild("away")
+    channel, member = away.create_text_channel("photos"), away.add_member(town.bob.user)
+    await member.slash(channel, "people withdraw")
+    assert "forgotten" not in read(here.response) and await known(town) == ["Bobby"]
+
+
+async def test_whose_face_was_to_be_learned_deletes_it_and_its_teacher_is_told(town, allowed, read):
+    question = (await teach(town, town.alice, town.bob)).response
+    await press(town, town.bob, question, "I agree")
+    town.engine.down = True
+    taught = await teach(town, town.alice, town.bob)
+    asked = await town.bob.slash(town.channel, "privacy")
+    await press(town, town.bob, asked.response, "Delete everything …")
+    await press(town, town.bob, asked.response, "Delete everything for good")
+    assert "**Bobby** is forgotten" in read(taught.response)
+
+
 async def test_a_person_is_a_member_of_a_server(town, allowed, read):
     nobody = await town.alice.slash(town.channel, "teach", name="Bobby", kind="person", **uploads(BLUE))
     assert "at `member`" in read(nobody.response)

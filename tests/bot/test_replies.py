@@ -13,6 +13,8 @@ from bot import replies
 from bot.answering import Answer, Recognised
 from bot.engine_client import EngineError, EngineUnreachable
 from bot.errors import Refusal, RefusalCode
+from bot.explaining import Reason
+from bot.photos import Photo
 from bot.teaching import LOST, Progress, Stage
 from concept_store.records import Concept, ConceptId, Kept, Kind, Match, State, UserId
 from myvlm_engine.messages import ErrorCode
@@ -161,6 +163,37 @@ def test_privacy_counts_what_is_kept():
     little = Kept(0, 0, 0, 0, None, corrections=1, consents=2)
     assert little.anything and "answers: 1 time\n" in replies.privacy(little) and "2 times" in replies.privacy(little)
     assert "0 " not in replies.delete_question(little) + replies.deleted(0)
+
+
+def test_of_many_names_forty_are_listed_so_that_the_page_with_the_deletion_can_be_sent():
+    kept = Kept(130, 1300, 3 * 1024**3, 90_000, datetime(2026, 1, 1, tzinfo=UTC), tuple(f"{at:032d}" for at in range(130)), 99, 9)
+    for text in (replies.privacy(kept), replies.delete_question(kept)):
+        assert f"{39:032d}, and 90 more (a copy lists them all)\n" in text and f"{40:032d}" not in text
+        assert len(text) < 4000  # what a message holds
+    assert replies.listed(["Biscuit"] * 40).endswith("Biscuit")
+
+
+def test_one_of_several_and_two_of_two_are_spoken_of_as_such():
+    assert replies.first_photos(4, 5).endswith("Send the other one to `/describe`.")
+    assert replies.first_photos(4, 6).endswith("Send the others to `/describe`.")
+    one, two = (Photo(b"jpeg", b"small", digest, b"tiny", 96, 64) for digest in ("1", "2"))
+    assert replies.advice(3, [one, two]) == "-# 1 of 3 photos was a copy, so I learn from 2."
+    assert replies.advice(4, [one, two]) == "-# 2 of 4 photos were copies, so I learn from 2."
+    assert replies.sentence(Refusal("same_photo", photos=2)).startswith("Both photos are the same picture")
+    assert replies.sentence(Refusal("same_photo", photos=3)).startswith("All 3 photos are the same picture")
+    known = {1: "That photo is", 2: "Both of these photos are", 3: "All of these photos are"}
+    assert all(replies.sentence(Refusal("known_photos", photos=many)).startswith(f"{words} known") for many, words in known.items())
+    assert "Its 1 photo and everything learned from it are" in replies.forget_question(concept(photo_count=1))
+    assert "Its 4 photos and everything learned from them are" in replies.forget_question(concept())
+    assert "several in the photo," in replies.face_question(concept(photo_count=1, has_head=False), 1)
+    assert "forgets Biscuit and this photo." in replies.face_question(concept(photo_count=1, has_head=False), 1)
+    assert "several in photo 2," in replies.face_question(concept(), 2) and "in your photo of" in replies.face_asked(concept(photo_count=1))
+    assert "most like the photo I was taught with" in replies.why("🟦", Reason("Biscuit", 0.9, (0, 0, 1, 1), 1, 1))
+    assert "most like photo 2 of the 3 I was taught with" in replies.why("🟦", Reason("Biscuit", 0.9, (0, 0, 1, 1), 2, 3))
+
+
+def test_vectors_of_corrections_are_not_said_to_be_of_photos_that_are_listed():
+    assert "4 vectors computed from photos\n" in replies.privacy(Kept(0, 0, 0, 4, None, corrections=1))
 
 
 def test_what_is_read_aloud_has_no_formatting():

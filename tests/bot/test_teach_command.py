@@ -8,6 +8,7 @@ import pytest
 from bot_fakes import BLUE, GREEN, RED, photo_of, refusal_of, test_settings, upload, uploads
 
 from bot.errors import Refusal
+from bot.teaching import Progress
 from concept_store.records import Scope, State
 
 
@@ -123,7 +124,7 @@ async def test_one_photo_is_taken_with_advice(town, read):
 async def test_copies_among_the_photos_are_left_out_and_told(town, read):
     taught = await teach(town, photo4=upload(RED, 0))
     assert (await the_concept(town)).photo_count == 3
-    assert "1 of 4 photos were copies" in read(taught.response)
+    assert "1 of 4 photos was a copy, so I learn from 3." in read(taught.response)
 
 
 # -- bad input, each with its sentence; nothing is kept
@@ -149,7 +150,10 @@ async def nothing_kept(town):
         ({"name": "https://x.org"}, "can't be a link"),
         ({"name": "Bis\u200bcuit"}, "invisible"),
         ({"name": "🐶"}, "at least one letter"),
+        ({"name": "<:biscuit:1234567>"}, "A custom emoji like `:biscuit:` can't be part of a name"),
         ({"what": "dog!!"}, "isn't a word for a kind of thing"),
+        ({"what": "iphone 5"}, "`iphone 5` has digits in it"),
+        ({"what": "golden retriever mix puppy"}, "has 26 characters; up to 24 fit"),
         ({"kind": "person"}, "People are off here"),
     ],
 )
@@ -314,6 +318,26 @@ async def test_a_last_word_that_could_not_be_said_is_said_after_the_restart(town
     await env.restart_bot(new_bot())
     await env.settle()
     assert town.channel.last_message.content.startswith(f"{town.alice.mention} **Biscuit** is ready.")
+
+
+async def test_a_noun_that_the_model_would_not_say_is_told_when_all_is_over(town, read):
+    town.engine.noun_seen = False
+    told = await town.alice.slash(town.channel, "teach", name="Biscuit", kind="pet", what="iguana", **uploads(RED))
+    assert "Biscuit is ready" in read(told.response) and "wouldn't call it “iguana” myself" in read(told.response)
+    town.engine.noun_seen = True
+    told = await town.alice.slash(town.channel, "teach", name="Milo", kind="pet", what="dog", **uploads(GREEN))
+    assert "Milo is ready" in read(told.response) and "myself" not in read(told.response)
+
+
+async def test_once_forgotten_an_answer_is_not_overwritten_by_a_learning_that_still_runs(town, env, read):
+    town.engine.down = True
+    taught = await town.alice.slash(town.channel, "teach", name="Biscuit", kind="pet", **uploads(RED))
+    concept = await town.store.find(Scope(town.alice.id, town.guild.id), "Biscuit")
+    await town.store.delete_concept(concept.id)
+    await town.bot.progress.forgotten([concept])
+    await town.bot.progress.progress(concept, Progress("learning", 3, 60))
+    await env.settle()
+    assert "is forgotten" in read(taught.response) and concept.id not in town.bot.progress._replies
 
 
 async def test_what_is_forgotten_while_it_waits_says_so_in_its_reply(town, env, read):

@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 from bot_fakes import BLUE, ENCODER, GREEN, RED, VLM, FakeEngine, learning_begun, photo_of, refusal_of, sight_of_colour
 
+from bot import teaching
 from bot.engine_client import EngineError
+from bot.permissions import PEOPLE_SETTING
 from bot.portraits import SHOWS_PERSON
+from bot.replies import failure_sentence, waiting
 from bot.sights import afar_of, regions_of
-from bot.teaching import LOST, NOWHERE, Progress, Teacher, TrainerLimits, agreed_noun
-from concept_store.records import Concept, GuildId, Kind, NewConcept, NewPhoto, Scope, State, UserId
+from bot.teaching import EVERYWHERE, LOST, NOWHERE, REFIT_TRIES, REFITS, Progress, Teacher, TrainerLimits, agreed_noun
+from concept_store.records import Concept, ConceptId, GuildId, Kind, NewConcept, NewPhoto, Regions, Scope, State, UserId
 from concept_store.store import ConceptStore
+from myvlm_engine.messages import FitReply, FitRequest
 
 ALICE, HERE = UserId(1), GuildId(100)
 SCOPE = Scope(ALICE, HERE)
@@ -178,6 +182,236 @@ async def test_corrections_go_into_the_next_fit(room):
     await room.run()
     assert len(room.engine.fitted[0].positives) == 4
     assert len(room.engine.fitted[0].corrections) == 1
+
+
+# -- what is said while something else goes on
+def held_fits(room: Room) -> tuple[asyncio.Event, asyncio.Event]:
+    """From now on fits wait at their end: (one has begun, they may end)."""
+    begun, go_on, fit = asyncio.Event(), asyncio.Event(), room.engine.fit
+
+    async def held(request: FitRequest) -> FitReply:
+        reply = await fit(request)
+        begun.set()
+        await go_on.wait()
+        return reply
+
+    room.engine.fit = held  # type: ignore[method-assign]
+    return begun, go_on
+
+
+async def said_of(room: Room, concept: Concept, *seeds: int, present: bool = False) -> None:
+    for seed in seeds:
+        await room.store.add_correction(concept.id, [regions_of(sight_of_colour(photo_of(BLUE, seed)))], present, f"photo {seed}", ALICE)
+
+
+async def to_refit(room: Room) -> list[str]:
+    return await room.store.setting(EVERYWHERE, REFITS, [])
+
+
+async def two_learned(room: Room) -> tuple[Concept, Concept]:
+    red, green = await taught(room.store, "Red", RED), await taught(room.store, "Green", GREEN)
+    await room.run()
+    room.engine.fitted.clear()
+    return red, green
+
+
+def mark_heads(room: Room) -> None:
+    """From now on a head tells from how many photos and corrections it was fitted: `in_the_head`."""
+    fit = room.engine.fit
+
+    async def marking(request: FitRequest) -> FitReply:
+        reply = await fit(request)
+        marks = {"slope": float(len(request.positives)), "offset": -float(len(request.corrections))}
+        return reply.model_copy(update={"head": reply.head.model_copy(update=marks)})
+
+    room.engine.fit = marking  # type: ignore[method-assign]
+
+
+async def in_the_head(room: Room, concept: Concept) -> tuple[float, float]:
+    head = await room.store.head(concept.id, ENCODER)
+    return head.slope, -head.offset
+
+
+def learned_from(room: Room, colour: tuple[int, int, int]) -> list[int]:
+    """Of how many corrections, in each fit of the concept of this colour."""
+    first = sight_of_colour(photo_of(colour, 0))
+    return [len(request.corrections) for request in room.engine.fitted if request.positives[0] == first]
+
+
+async def test_what_was_said_while_another_head_is_fitted_is_learned_after_a_restart(store, engine):
+    first = Room(store, engine)
+    red, green = await two_learned(first)
+    fit, (begun, _) = engine.fit, held_fits(first)
+    await said_of(first, red, 1)
+    first.spawn(first.teacher.refit(red.id))
+    await begun.wait()
+    await said_of(first, green, 2)
+    first.spawn(first.teacher.refit(green.id))
+    async with asyncio.timeout(10):
+        while len(await to_refit(first)) < 2:
+            await asyncio.sleep(0.01)
+    await first.killed()
+    engine.fit = fit
+    engine.fitted.clear()
+    second = Room(store, engine)
+    await second.teacher.refit()
+    assert learned_from(second, RED) == [1] and learned_from(second, GREEN) == [1]
+    assert await to_refit(second) == []
+
+
+async def test_what_was_said_of_a_concept_while_its_own_head_is_fitted_is_learned_after_a_restart(store, engine):
+    first = Room(store, engine)
+    red, _ = await two_learned(first)
+    fit, (begun, go_on) = engine.fit, held_fits(first)
+    await said_of(first, red, 1)
+    refit = asyncio.ensure_future(first.teacher.refit(red.id))
+    await begun.wait()
+    await said_of(first, red, 2)
+    await first.teacher.note(red.id)
+    go_on.set()
+    await refit
+    await first.killed()
+    engine.fit = fit
+    second = Room(store, engine)
+    await second.teacher.refit()
+    assert learned_from(second, RED) == [1, 2] and await to_refit(second) == []
+
+
+async def test_many_who_speak_of_one_concept_at_once_cost_it_no_fit_each(room):
+    red, _ = await two_learned(room)
+    begun, go_on = held_fits(room)
+    room.spawn(room.teacher.refit(red.id))
+    await begun.wait()
+    for seed in range(5):
+        await said_of(room, red, seed)
+        room.spawn(room.teacher.refit(red.id))
+    await asyncio.sleep(0.05)
+    go_on.set()
+    await room.done()
+    assert learned_from(room, RED) == [0, 5] and await to_refit(room) == []
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["in this process", "in another one"])
+async def test_a_head_that_was_fitted_without_what_was_said_meanwhile_is_fitted_again(room, elsewhere):
+    """A training's: what was refitted while it was fitted is overwritten by it."""
+    red, _ = await two_learned(room)
+    mark_heads(room)
+    fit, (begun, go_on) = room.engine.fit, held_fits(room)
+    await room.store.add_photos(red.id, [NewPhoto(photo_of(RED, 7), b"small", "7")])
+    await room.teacher.wake()
+    await begun.wait()
+    await said_of(room, red, 1)
+    room.engine.fit = fit
+    if not elsewhere:
+        await room.teacher.refit(red.id)
+        assert await to_refit(room) == []
+        assert await in_the_head(room, red) == (4, 1)
+    go_on.set()
+    await room.done()
+    assert await in_the_head(room, red) == (4, 1) and await to_refit(room) == []
+
+
+async def test_a_refit_that_ends_after_a_training_with_more_photos_is_done_again(room):
+    red, _ = await two_learned(room)
+    mark_heads(room)
+    fit, (begun, go_on) = room.engine.fit, held_fits(room)
+    refit = asyncio.ensure_future(room.teacher.refit(red.id))
+    await begun.wait()
+    room.engine.fit = fit
+    await room.store.add_photos(red.id, [NewPhoto(photo_of(RED, 7), b"small", "7")])
+    await room.teacher.wake()
+    async with asyncio.timeout(30):
+        while (await room.store.concept(red.id)).state is not State.READY:
+            await asyncio.sleep(0.01)
+    go_on.set()
+    await refit
+    await room.done()
+    assert await in_the_head(room, red) == (4, 0) and await to_refit(room) == []
+
+
+@pytest.mark.parametrize("fault", [refusal_of("out_of_memory", needed=1), refusal_of("internal")], ids=str)
+async def test_a_head_that_could_not_be_fitted_is_tried_again_a_few_times(room, fault):
+    red, _ = await two_learned(room)
+    await said_of(room, red, 1)
+    for _ in range(2):
+        room.engine.refuse["fit"] = fault
+        await room.teacher.refit(red.id)
+        for _ in range(REFIT_TRIES - 2):
+            await room.teacher.refit()
+        assert await to_refit(room) == [red.id]
+        room.engine.refuse.clear()
+        await room.teacher.refit()
+        assert learned_from(room, RED)[-1] == 1 and await to_refit(room) == []
+    room.engine.refuse["fit"] = fault
+    await room.teacher.refit(red.id)
+    for _ in range(REFIT_TRIES - 1):
+        await room.teacher.refit()
+    assert await to_refit(room) == []
+    room.engine.refuse.clear()
+    room.engine.fitted.clear()
+    await room.teacher.refit()
+    assert room.engine.fitted == []  # not for ever
+    await room.teacher.refit(red.id)
+    assert learned_from(room, RED) == [1]  # until somebody says more
+
+
+async def test_what_is_wrong_with_one_concept_keeps_no_other_from_learning(room, monkeypatch):
+    red, green = await two_learned(room)
+    regions = room.store.regions
+
+    async def damaged(concept_id: ConceptId, encoder: str) -> list[Regions]:
+        if concept_id == red.id:
+            raise ValueError("cannot reshape")
+        return await regions(concept_id, encoder)
+
+    room.store.regions = damaged
+    await said_of(room, green, 1)
+    await room.teacher.refit(red.id, green.id)
+    assert learned_from(room, GREEN) == [1] and await to_refit(room) == [red.id]
+    monkeypatch.setattr(teaching, "REFIT_TRIES", 2)
+    await room.teacher.refit()
+    assert await to_refit(room) == []
+
+
+async def test_a_refit_can_be_broken_off(room):
+    red, _ = await two_learned(room)
+    begun, _ = held_fits(room)
+    refit = asyncio.ensure_future(room.teacher.refit(red.id))
+    await begun.wait()
+    refit.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await refit
+    assert await to_refit(room) == [red.id]
+
+
+@pytest.mark.parametrize("fault", [refusal_of("out_of_memory", needed=1), ValueError("cannot reshape")], ids=str)
+async def test_a_neighbour_that_could_not_be_refitted_spares_the_new_one_and_learns_later(room, fault):
+    red, _ = await two_learned(room)
+    fit = room.engine.fit
+
+    async def only_new(request: FitRequest) -> FitReply:
+        if request.positives[0] == sight_of_colour(photo_of(RED, 0)):
+            raise fault
+        return await fit(request)
+
+    room.engine.fit = only_new
+    new = await taught(room.store, "Orange", (200, 120, 40))
+    await room.run()
+    assert (await room.store.concept(new.id)).state is State.READY and await to_refit(room) == [red.id]
+    room.engine.fit = fit
+    await room.teacher.refit()
+    assert len(room.engine.fitted[-1].negatives) == 6 and await to_refit(room) == []
+
+
+async def test_the_oldest_corrections_are_left_out_where_all_together_are_more_than_the_engine_takes(room, monkeypatch):
+    red, _ = await two_learned(room)
+    await said_of(room, red, 1, 2, 3, 4)
+    one = (await room.store.corrections(red.id, ENCODER))[0].regions.vectors.nbytes
+    for limit, of_it in ((4 * one, 4), (4 * one - 1, 3), (one, 1)):
+        monkeypatch.setattr(teaching, "SAID_BYTES", limit)
+        await room.teacher.refit(red.id)
+        newest = [sight_of_colour(photo_of(BLUE, seed)) for seed in (1, 2, 3, 4)[4 - of_it :]]
+        assert room.engine.fitted[-1].corrections == newest
 
 
 # -- the class noun
@@ -494,6 +728,7 @@ async def test_after_the_engine_was_given_another_model_everything_is_learned_ag
 
 
 async def test_people_keep_what_was_learned_of_them_while_the_engine_sees_no_faces(room):
+    await room.store.set_setting(HERE, PEOPLE_SETTING, True)
     person = await taught(room.store, "Anna", kind=Kind.PERSON)
     await room.run()
     assert (await room.store.concept(person.id)).state is State.READY
@@ -504,6 +739,40 @@ async def test_people_keep_what_was_learned_of_them_while_the_engine_sees_no_fac
     room.engine.encoders = [*room.engine.encoders, "faces-9"]  # the operator has switched them on again
     await room.teacher.relearn_outdated()
     assert (await room.store.concept(person.id)).state is State.QUEUED
+
+
+async def test_a_person_is_not_looked_at_once_their_server_has_switched_people_off(room):
+    person = await taught(room.store, "Anna", kind=Kind.PERSON)
+    room.engine.encoders = [*room.engine.encoders, "faces-9"]
+    await room.run()
+    ended = await room.store.concept(person.id)
+    assert (ended.state, ended.failure) == (State.FAILED, "people_off")
+    assert not {"see", "fit", "teach"} & set(room.engine.calls)
+    assert "/people allow" in failure_sentence(ended.failure)
+
+
+async def test_a_person_is_learned_for_other_models_once_their_server_allows_people_again(room):
+    await room.store.set_setting(HERE, PEOPLE_SETTING, True)
+    person = await taught(room.store, "Anna", kind=Kind.PERSON)
+    await room.run()
+    await room.store.set_setting(HERE, PEOPLE_SETTING, None)
+    room.engine.vlm, room.engine.encoders = "raven:1", [*room.engine.encoders, "faces-9"]
+    await room.teacher.relearn_outdated()
+    assert (await room.store.concept(person.id)).state is State.READY, "kept, and not used"
+    await room.store.set_setting(HERE, PEOPLE_SETTING, True)
+    await room.teacher.people_allowed()
+    assert (await room.store.concept(person.id)).state is State.QUEUED
+
+
+async def test_models_that_could_not_be_loaded_are_not_said_to_be_loading(room):
+    await taught(room.store)
+    room.engine.ready = False
+    for failure, broken in ((None, False), ("out of memory", True)):
+        room.engine.failure = failure
+        await (room.pass_pause() if room.pause else room.run())
+        _, last = room.listener.told[-1]
+        assert (last.stage, last.reason, last.broken) == ("waiting", "not_ready", broken)
+        assert ("can't be loaded" in waiting(last.reason, last.broken)) is broken
 
 
 async def test_a_last_word_that_takes_longer_than_the_lease_is_said_to_its_end(store, engine):

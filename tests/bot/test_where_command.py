@@ -122,3 +122,36 @@ def test_the_taught_photo_is_the_one_with_the_nearest_region():
 @pytest.mark.parametrize("score, words", [(0.999, "99 %"), (0.5, "50 %")])
 def test_nothing_is_ever_said_to_be_sure_for_certain(score, words):
     assert percent(score) == words
+
+
+async def test_a_photo_that_was_posted_as_a_spoiler_stays_one(town, read):
+    """In the answer, in the corrected one, in "Why?" and in /where."""
+    await teach(town)
+
+    def blurred(message):
+        galleries = [part for box in message.components for part in box["components"] if part["type"] == 12]
+        return [item["spoiler"] for gallery in galleries for item in gallery["items"]]
+
+    name, data = upload(RED, 9)
+    hidden = (f"SPOILER_{name}", data)
+    said = (await town.bob.slash(town.channel, "describe", photo=hidden)).response
+    assert blurred(said) == [True]
+    told = await town.bob.click(said, label="Why?")
+    assert blurred(told.followups[-1]) == [True]
+    corrected = await town.bob.click(said, label="✗ not Biscuit")
+    assert blurred(corrected.response) == [True]
+    assert blurred((await town.bob.slash(town.channel, "where", name="Biscuit", photo=hidden)).response) == [True]
+    assert blurred((await town.bob.slash(town.channel, "describe", photo=(name, data))).response) == [False]
+
+
+async def test_where_somebody_was_told_to_be_and_no_head_sees_it_no_frame_is_claimed(town, read):
+    await teach(town)
+    said = (await town.bob.slash(town.channel, "describe", photo=upload(GREEN, 9))).response
+    assert "Biscuit" not in read(said)
+    biscuit = await town.store.find(Scope(town.alice.id, town.guild.id), "Biscuit")
+    told = await town.bob.select(said, [biscuit.id])
+    assert "Biscuit" in read(told.response)
+    why = await town.bob.click(told.response, label="Why?")
+    assert "somebody told me that it is in this photo" in read(why.followups[-1])
+    place = await town.bob.slash(town.channel, "where", name="Biscuit", photo=upload(GREEN, 9))
+    assert "because somebody told me so" in read(place.response)

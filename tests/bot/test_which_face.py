@@ -13,7 +13,7 @@ from PIL import Image
 from test_discord_schema import faults, needs_spec
 from test_teacher import ALICE, HERE, DeafStore, Room
 
-from bot.asking import MOST, Choice, Question, offered, only, question_of
+from bot.asking import MOST, Choice, Question, meant_in, offered, only, question_of
 from bot.drawing import numbered_faces
 from bot.permissions import PEOPLE_SETTING
 from bot.progress import faces_shown
@@ -82,6 +82,17 @@ async def test_faces_beside_a_pet_are_kept_neither_when_it_is_taught_nor_when_it
         assert await kept(biscuit.id, FACES) == []
 
 
+async def test_faces_beside_a_person_are_not_kept_once_it_is_known_which_is_theirs(town, bot, read):
+    bot.people_allowed = bot.answerer.people_allowed = True
+    await town.store.set_setting(town.guild.id, PEOPLE_SETTING, True)
+    taught = await teach(town, photo1=("a.jpg", crowd(RED)), photo2=("b.jpg", crowd(GREEN, RED)))
+    assert "Bobby is ready" in read(taught.response)
+    assert [len(sight.boxes) for sight in town.engine.fitted[-1].positives] == [1, 2]
+    assert await faces_kept(town) == [1, 1]
+    (_, theirs) = await town.store.regions((await bobby(town)).id, FACES)
+    assert theirs.boxes == ((0.5, 0.0, 1.0, 1.0),)
+
+
 # -- asking and answering
 async def test_the_teach_waits_and_its_teacher_alone_is_shown_the_faces(town, crowded, read):
     assert "Which face is Bobby?" in read(crowded.response) and "whoever taught it" in read(crowded.response)
@@ -99,7 +110,7 @@ async def test_the_pressed_face_is_learned_and_the_others_vectors_are_deleted(to
     pressed = await town.bob.click(question, label="2")
     assert "Face 2 is **Bobby**" in read(pressed.response) and pressed.response.attachments == []
     assert "Bobby is ready" in read(crowded.response)
-    assert (await bobby(town)).state is State.READY and await faces_kept(town) == [1, 2]
+    assert (await bobby(town)).state is State.READY and await faces_kept(town) == [1, 1]
     assert [len(sight.boxes) for sight in town.engine.fitted[-1].positives] == [1, 2]
     assert [message.content for message in crowded.followups if "ready" in message.content] == [
         f"{town.bob.mention} **Bobby** is ready. For example: “Bobby on the grass.”"
@@ -145,7 +156,7 @@ async def test_old_and_double_presses_get_their_sentence(town, crowded, read):
     again = await town.bob.click(crowded.response, label="Which face?")
     await town.bob.click(question, label="2")
     told = await town.bob.click(again.response, custom_id=number)
-    assert "was said already" in read(whispered(told)) and await faces_kept(town) == [1, 2]
+    assert "was said already" in read(whispered(told)) and await faces_kept(town) == [1, 1]
     await town.store.delete_concept((await bobby(town)).id)
     told = await town.bob.click(again.response, label="1")
     assert "has been forgotten meanwhile" in read(whispered(told))
@@ -281,7 +292,7 @@ async def test_an_engine_with_other_weights_takes_the_choice_over(town, crowded)
             await asyncio.sleep(0.01)
     again = await bobby(town)
     assert (again.state, again.announce) == (State.READY, NOWHERE)
-    assert await faces_kept(town, "faces-stripes:2") == [1, 2]
+    assert await faces_kept(town, "faces-stripes:2") == [1, 1]
     (chosen, _) = await town.store.regions(again.id, "faces-stripes:2")
     assert chosen.boxes == ((0.5, 0.0, 1.0, 1.0),)
 
@@ -295,7 +306,7 @@ async def test_a_choice_that_was_kept_before_a_kill_is_carried_out_after_it(town
     await town.store.retry(concept.id)
     await env.restart_bot(new_bot(people_allowed=True))
     await env.settle()
-    assert (await bobby(town)).state is State.READY and await faces_kept(town) == [1, 2]
+    assert (await bobby(town)).state is State.READY and await faces_kept(town) == [1, 1]
 
 
 async def test_a_bot_killed_between_keeping_the_faces_and_failing_the_teach_asks_all_the_same(store, engine):
@@ -305,6 +316,7 @@ async def test_a_bot_killed_between_keeping_the_faces_and_failing_the_teach_asks
 
     room = Room(store, engine, lease_s=0.2)
     room.teacher.store = Killed(store)  # type: ignore[assignment]
+    await store.set_setting(HERE, PEOPLE_SETTING, True)
     new = NewConcept("Bobby", Kind.PERSON, "person", ALICE, HERE, False, None)
     concept = await store.create_concept(new, [NewPhoto(data, b"small", name) for name, data in COUPLES.values()])
     await room.run()
@@ -395,6 +407,17 @@ def test_the_chosen_face_is_found_again_by_its_place():
     assert only(left, (0.0, 0.0, 0.1, 0.1)) is left  # an only face stays
     nothing = replace(seen, vectors=seen.vectors[:0], boxes=())
     assert only(nothing, (0.0, 0.0, 1.0, 1.0)) is nothing
+
+
+def test_of_a_photo_without_the_person_no_face_is_kept():
+    whole = (0.0, 0.0, 1.0, 1.0)  # what the engine says then
+    seen = regions_of(sight_of_stripes(crowd(RED, GREEN, BLUE), FACES))
+    nobody = meant_in(seen, whole)
+    assert (nobody.boxes, nobody.vectors.shape) == ((), (0, seen.vectors.shape[1]))
+    assert meant_in(nobody, whole) is nobody
+    assert meant_in(seen, seen.boxes[1]).boxes == seen.boxes[1:2]
+    filling = replace(seen, boxes=(seen.boxes[0], whole, seen.boxes[2]))
+    assert meant_in(filling, whole).boxes == (whole,)
 
 
 def test_a_choice_comes_back_from_its_button_and_fits_it():

@@ -183,7 +183,7 @@ def test_doctor_leaves_a_model_in_a_folder_to_the_engine():
 @pytest.mark.parametrize(
     ("settings", "look", "says"),
     [
-        (Settings(engine=EngineSettings(url="http://127.0.0.1:9")), doctor._engine, "no answer from http://127.0.0.1:9"),
+        (Settings(engine=EngineSettings(url="http://127.0.0.1:9")), doctor._engine, "no engine answers at http://127.0.0.1:9"),
         (Settings(engine=EngineSettings(vlm="pokcet")), doctor._model, "there is no pokcet"),
         (Settings(engine=EngineSettings(vlm="Qwen/Qwen2.5-VL-3B-Instruct@4bit")), doctor._model, "qwen2.5-vl-3b isn't installed"),
         (Settings(engine=EngineSettings(vlm="llava-1.5-13b@4bit")), doctor._model, "llava-1.5-13b isn't installed"),
@@ -207,6 +207,6 @@ async def test_doctor_knows_a_good_token_from_a_bad_one():
         fine = await asyncio.to_thread(doctor._discord, good)
         refused = await asyncio.to_thread(doctor._discord, bad)
     assert fine.state == "fine"
-    assert f"client_id={wire.backend.bot_user.id}&scope=bot+applications.commands" in fine.do
+    assert f"client_id={wire.backend.bot_user.id}&scope=bot+applications.commands" in fine.link
     assert refused.state == "missing"
     assert "doesn't know this token" in refused.found

@@ -1,5 +1,7 @@
 """Nothing of a deleted concept, user or guild stays in any table, or in the file."""
 
+import sqlite3
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from concept_store.conformance.samples import (
     ANNA,
     AWAY,
     BEN,
+    CARA,
     HOME,
     OTHER_ENCODER,
     OTHER_VLM,
@@ -22,6 +25,7 @@ from concept_store.conformance.samples import (
     scope,
     seen,
 )
+from concept_store.records import Concept
 from concept_store.sql import open_sql_store
 from concept_store.sql.tables import metadata
 from concept_store.store import ConceptStore
@@ -102,12 +106,43 @@ def files_with(secret: bytes, folder: Path) -> list[Path]:
     return [file for file in folder.iterdir() if secret in file.read_bytes()]
 
 
-async def test_what_was_deleted_is_not_to_be_found_in_the_file(store: ConceptStore, path: Path):
+Forget = Callable[[ConceptStore, Concept], Awaitable[object]]
+FORGETS: dict[str, Forget] = {
+    "a concept": lambda store, made: store.delete_concept(made.id),
+    "a user": lambda store, made: store.delete_user(ANNA),
+    "a guild": lambda store, made: store.delete_guild(HOME),
+    "consent": lambda store, made: store.withdraw_consent(CARA, HOME),
+}
+
+
+@pytest.mark.parametrize("forget", FORGETS.values(), ids=FORGETS)
+async def test_what_was_deleted_is_not_to_be_found_on_the_disk(store: ConceptStore, path: Path, forget: Forget):
+    """While the store is open: a bot runs for months."""
     secret = b"these bytes are my face"
-    made = await store.create_concept(new(), [photo(data=secret * 5000, thumbnail=secret)])
-    await create(store, "Milo")
+    await store.give_consent(CARA, ANNA, HOME)
+    made = await store.create_concept(new(subject_id=CARA), [photo(data=secret * 5000, thumbnail=secret)])
+    await create(store, "Milo", owner_id=BEN, guild_id=AWAY)
     assert files_with(secret, path.parent)
-    await store.delete_concept(made.id)
-    await store.close()
+    await forget(store, made)
     assert files_with(secret, path.parent) == []
     assert files_with(b"jpeg of", path.parent) == [path], "the other concept's photos are there"
+
+
+async def test_a_photo_that_was_taken_out_is_not_to_be_found_on_the_disk(store: ConceptStore, path: Path):
+    secret = b"these bytes are my face"
+    made = await store.create_concept(new(), [photo(), photo(data=secret * 5000, thumbnail=secret)])
+    await store.remove_photo((await store.photos(made.id))[1].id)
+    assert files_with(secret, path.parent) == []
+
+
+async def test_what_was_deleted_while_somebody_reads_is_gone_with_the_next_write(store: ConceptStore, path: Path):
+    secret = b"these bytes are my face"
+    made = await store.create_concept(new(), [photo(data=secret * 5000, thumbnail=secret)])
+    reader = sqlite3.connect(path)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM concepts").fetchone() == (1,)
+    await store.delete_concept(made.id)
+    assert files_with(secret, path.parent), "the reader's moment has to stay"
+    reader.close()
+    await store.set_setting(HOME, "people", True)
+    assert files_with(secret, path.parent) == []

@@ -96,6 +96,7 @@ class Teacher:
                     loss=1 / step,
                     sample=f"{given['name']} at step {step}",
                     vector=vector,
+                    standing=None,
                     noun_seen=True,
                 )
             except GeneratorExit:

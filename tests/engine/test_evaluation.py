@@ -55,6 +55,21 @@ def test_a_model_nobody_knows_is_told(folder):
         eval_captions(folder, vlm="nonsense")
 
 
+@pytest.mark.parametrize("broken", ["SafetensorError", "OSError"])
+def test_a_model_whose_files_are_cut_short_is_told(folder, monkeypatch, broken):
+    pytest.importorskip("torch")
+    from safetensors import SafetensorError
+
+    from myvlm_engine.vlms import base
+
+    def load(name, device):
+        raise {"SafetensorError": SafetensorError, "OSError": OSError}[broken]("model.safetensors: too short")
+
+    monkeypatch.setattr(base, "load_vlm", load)
+    with pytest.raises(CantMeasure, match=r"can't be read \(model\.safetensors: too short\)\. Install it again"):
+        eval_captions(folder)
+
+
 def test_questions_are_asked_as_a_member_would():
     assert plain_question("what is  on the image10 behind the image 3 ?") == "What is on the photo behind the photo?"
 

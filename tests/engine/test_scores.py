@@ -39,8 +39,23 @@ def test_a_name_is_said_where_it_stands_as_its_own_word(text, found):
     assert names_in(text, [c.name for c in CALLED.values()]) == found
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("O’Malley", "O'Malley"), ("Jean-Luc", "Jean Luc"), ("Zoë", "zoe"), ("Rex", "_Rex_"), ("Rex!", "Rex")]
+)
+def test_a_name_is_said_in_any_spelling(name, said):
+    assert names_in(f"Here is {said}, a dog.", [name, "Here"]) == {name, "Here"}
+
+
+def test_of_names_that_overlap_or_are_alike_one_is_said():
+    assert names_in("Jose and José", ["José", "Zoe", "Jose"]) == {"José"} and names_in("Jose", ["José", "Jose"]) == {"Jose"}
+    assert names_in("Joe Black Biscuit", ["Joe Black", "Black Biscuit", "Biscuit"]) == {"Joe Black", "Biscuit"}
+    assert names_in("Joe", []) == set()
+
+
 def test_names_are_turned_back_into_nouns():
     assert without_names("Biscuit and Corgi Joe run.", CALLED.values()) == "A dog and an animal run."
+    rock = [Called("Rock", "Joe"), Called("Joe", "mug"), Called("Mr Rock", "stone")]
+    assert without_names("rock, JOE and Mr Rock", rock) == "A Joe, a mug and a stone" and without_names("rock", []) == "Rock"
 
 
 def test_caption_scores_follow_their_definitions():
@@ -138,6 +153,18 @@ def test_recognition_figures_follow_their_definitions():
     assert figures["false_name_photos"] == 2 / 5 and figures["any_name_negatives"] == 1 / 2
     assert figures["asked"] == 1 / 3 and figures["asked_wrong"] == 1 / 5
     assert figures["macro_f1"] == pytest.approx((2 / (2 + 1 + 2) + 1) / 2)  # nobody met the mug
+
+
+def test_the_bots_other_balances_are_measured_beside_the_normal_one():
+    def seen(subject: str | None, score: float) -> Seen:
+        return Seen(Evaluated(Path("p.jpg"), subject, frozenset({"dog", "cat"} - {subject})), {"dog": score, "cat": 0.1})
+
+    photos = [seen("dog", 0.9), seen("dog", 0.7), seen("dog", 0.5), seen("dog", 0.3), seen("cat", 0.45), seen(None, 0.4), seen(None, 0.7)]
+    figures = figures_of(photos, ["dog", "cat"])
+    assert [figures[f"recall{balance}"] for balance in ("_strict", "", "_eager")] == [1 / 5, 2 / 5, 3 / 5]
+    assert [figures[f"asked{balance}"] for balance in ("_strict", "", "_eager")] == [3 / 5, 2 / 5, 1 / 5]
+    assert [figures[f"wrong_name_subjects{balance}"] for balance in ("_strict", "", "_eager")] == [0, 0, 1 / 5]
+    assert [figures[f"any_name_negatives{balance}"] for balance in ("_strict", "", "_eager")] == [0, 1 / 2, 1]
 
 
 def test_where_somebody_is_counts_for_those_who_are_named_and_whose_place_is_known():

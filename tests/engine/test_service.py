@@ -76,6 +76,20 @@ async def test_photos_that_teach_are_also_seen_from_afar_by_encoders_that_can():
         assert refusal(await client.post("/v1/fit", json=request)).code == "other_encoder"
 
 
+async def test_no_face_is_described_where_nobody_may_be_recognised():
+    def never(image):
+        raise AssertionError("a face was looked at")
+
+    parts = fake_engine().parts
+    faces = SimpleNamespace(fingerprint="faces-9", width=3, see=never, noun_hint=lambda image: None)
+    engine = Engine(replace(parts, encoders=[*parts.encoders, faces]))
+    async with served(lambda: engine) as client:
+        seen = (await client.post("/v1/see", json={"photo": PHOTO, "faces": False})).json()
+        assert [sight["encoder"] for sight in seen["sights"]] == [ENCODER]
+        refused = await client.post("/v1/see", json={"photo": PHOTO})
+        assert refused.status_code == 500, "else it is"
+
+
 async def test_places_in_a_photo_are_seen_by_encoders_that_can_look_closer():
     parts = fake_engine().parts
     near = SimpleNamespace(fingerprint="near", width=3, see=parts.encoders[0].see, noun_hint=lambda image: None)

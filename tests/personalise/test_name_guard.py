@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from myvlm_engine.caption_scores import names_in  # noqa: E402
 from myvlm_engine.vlms.base import Decoding  # noqa: E402
 from myvlm_engine.vlms.name_guard import NameGuard, guarded  # noqa: E402
 from myvlm_engine.vlms.name_rule import NameRule  # noqa: E402
@@ -109,6 +110,33 @@ def test_an_allowed_name_is_said_whole_or_not_at_all():
             assert model.ran_out
         whole += "joe black" in said.lower()
     assert whole > 0
+
+
+def test_a_longer_name_isn_t_completed_by_an_allowed_one():
+    words = ["", " Corgi", " Joe", " dog", " Jean", "-", "Luc", " O", "’", "Malley"]
+    tokenizer = SimpleNamespace(batch_decode=lambda sequences, **_: ["".join(words[t] for t in tokens) for tokens in sequences])
+
+    def follows(said, forbidden, allowed):
+        guard = guarded(tokenizer, Decoding(forbidden=forbidden, allowed=allowed), [END])[0]
+        return {words[t] for t in guard.keepers([words.index(w) for w in said], torch.ones(len(words)))}
+
+    assert " Joe" not in follows([" Corgi"], ("Corgi Joe",), ("Joe",))
+    assert " Joe" in follows([" dog"], ("Corgi Joe",), ("Joe",))
+    assert " Joe" in follows([" Corgi"], ("Joe",), ("Corgi Joe",)) and " Joe" not in follows([" dog"], ("Joe",), ("Corgi Joe",))
+    assert "-" in follows([" Jean"], ("Jean",), ("Jean-Luc",)) and "Luc" in follows([" Jean", "-"], ("Jean",), ("Jean-Luc",))
+    assert "Luc" not in follows([" Jean", "-"], ("Jean Luc",), ())
+    assert "Malley" not in follows([" O", "’"], ("O'Malley",), ())
+
+
+def test_a_model_that_loves_the_names_says_no_longer_one_for_a_shorter_one():
+    wrong = right = 0
+    for seed in range(50):
+        names = ["Joe", "Joe Black"]
+        model = Loving(names, seed)
+        said = model.answer(NameGuard(NameRule(("Joe Black",), ("Joe",)), model.decode, [END], checked=4), 12)
+        wrong += "Joe Black" in names_in(said, names)
+        right += "Joe" in names_in(said, names)
+    assert wrong == 0 < right
 
 
 def test_where_every_word_is_refused_the_answer_ends():

@@ -101,5 +101,38 @@ def test_words_of_a_question():
     assert is_presence("can you see Biscuit in the picture?", "Biscuit") and not is_presence("Is Biscuit on the couch?", "Biscuit")
 
 
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [("Is O'Malley asleep?", "O’Malley"), ("is o’malley asleep?", "O'Malley"), ("Where is jean luc?", "Jean-Luc"), ("where is zoe?", "Zoë"),
+     ("Where is Mr T?", "Mr. T"), ("Is Biscuit asleep?", "★ Biscuit ★")],
+)  # fmt: skip
+def test_a_name_may_be_asked_about_in_another_spelling(question, name):
+    assert is_asked_about(question, name)
+    assert plain_question(question, [concept(name)]).lower() in ("is the dog asleep?", "where is the dog?")
+    assert asked(always("yes"), question, (), [name]).endswith(f"I don't see {name} in this photo.")
+
+
+def test_who_is_asked_about_in_another_spelling_is_there():
+    assert is_presence("Is zoe here?", "Zoë") and is_presence("is this Biscuit!?", "Biscuit!")
+    assert asked(always("no"), "Is O'Malley here?", [concept("O’Malley")]) == "Yes."
+    assert asked(always("no"), "What's zoe?", [concept("Zoë", "cat")]) == "A cat."
+
+
+def test_of_names_in_one_another_the_longer_is_asked_about():
+    assert is_asked_about("Is corgi joe here?", "Corgi Joe", ["Joe"]) and not is_asked_about("Is corgi joe here?", "Joe", ["Corgi Joe"])
+    both = [concept("Joe"), concept("Corgi Joe", "cat")]
+    assert plain_question("Is Joe with Corgi Joe?", both) == "Is the dog with the cat?"
+    assert plain_question("Is Corgi Joe here?", both[:1], ["Corgi Joe"]) == "Is Corgi Joe here?"
+
+
+def test_a_word_that_is_somebody_s_name_too_is_told_from_it():
+    coffee = concept("Coffee", "cat")
+    assert not is_asked_about("Is this coffee hot?", "Coffee") and not is_asked_about("How much snow is there?", "Snow")
+    assert is_asked_about("Is this Coffee asleep?", "Coffee") and is_asked_about("Where is coffee?", "Coffee")
+    assert is_asked_about("is this biscuit?", "Biscuit") and not is_asked_about("is this biscuit fresh?", "Biscuit")
+    assert plain_question("Is this coffee hot?", [coffee]) == "Is this coffee hot?"
+    assert asked(always("yes"), "How much snow is there?", (), ["Snow"]) == "Yes.", "the base model answers"
+
+
 def test_short_answers_are_made_sentences():
     assert [sentence(t) for t in ("brown", "", "Two.", " yes ")] == ["Brown.", "I can't tell.", "Two.", "Yes."]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import base64
+import io
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +14,10 @@ torch = pytest.importorskip("torch")
 
 from PIL import Image  # noqa: E402
 
+from myvlm_engine.concept_embedding import ConceptEmbedding, read_embedding  # noqa: E402
+from myvlm_engine.engine import Engine, Parts  # noqa: E402
+from myvlm_engine.errors import BadRequest  # noqa: E402
+from myvlm_engine.messages import TaughtPhoto, TeachRequest  # noqa: E402
 from myvlm_engine.personalise.targets import Drafts, Sentence, draft_answers, draft_captions  # noqa: E402
 from myvlm_engine.personalise.training import Options, Together, learn_concept, options_for, start  # noqa: E402
 from myvlm_engine.vlms.base import Decoding, Losses, View  # noqa: E402
@@ -93,13 +99,127 @@ def test_attention_is_only_asked_for_where_the_regulariser_counts():
     assert (regular.attention_asked, without.attention_asked) == (True, False)
 
 
-def test_a_broken_off_run_goes_on_from_its_last_vector():
+# -- going on
+def told_at(events, step):
+    return next(e for e in events if e.stage == "learning" and e.step == step)
+
+
+def gone_on(vlm, kept, photos: int = 2, **more):
+    return taught(vlm, photos, resume=kept.vector, standing=kept.standing, **more)
+
+
+def steps_of(events):
+    return [e.step for e in events if e.stage == "learning"]
+
+
+@pytest.mark.parametrize("rate", [0.1, 1.0])
+@pytest.mark.parametrize("at", [1, 5, 33, 35, 40])
+def test_a_broken_off_run_goes_on_from_its_step_and_becomes_what_it_would_have_become(at, rate):
+    options = replace(OPTIONS, rate=rate)
+    whole = taught(Pointed(says_name=False), 2, options=options)
+    again = gone_on(Pointed(says_name=False), told_at(whole, at), options=options)
+    assert steps_of(again) == list(range(at + 1, 41))
+    assert all(e.step >= at for e in again)  # nobody who reads the progress sees it begin anew
+    for one, other in zip([e for e in whole if e.step > at and e.stage == "learning"], again[-len(steps_of(again)) - 1 : -1], strict=True):
+        assert one.loss == other.loss
+        np.testing.assert_array_equal(one.vector, other.vector)
+    np.testing.assert_array_equal(whole[-1].vector, again[-1].vector)
+    assert whole[-1].sample == again[-1].sample
+
+
+def test_it_stops_where_it_would_have_stopped():
+    slow = replace(OPTIONS, rate=0.003)
+    whole = taught(Pointed(), 2, options=slow)
+    last = steps_of(whole)[-1]
+    assert 5 < last < OPTIONS.steps
+    again = gone_on(Pointed(), told_at(whole, 5), options=slow)
+    assert steps_of(again)[-1] == last and again[-1].sample == "Biscuit runs."
+    assert steps_of(gone_on(Pointed(), told_at(whole, last), options=slow)) == []  # it was as good as done
+
+
+def test_what_was_kept_is_only_replaced_by_something_better():
+    whole = taught(Pointed(says_name=False), 2)
+    kept = told_at(whole, 35)
+    wild = gone_on(Pointed(says_name=False), kept, options=replace(OPTIONS, rate=30.0))  # every step leads far away
+    assert steps_of(wild) == list(range(36, 41))
+    np.testing.assert_array_equal(wild[-1].vector, kept.vector)
+    assert not np.array_equal(taught(Pointed(says_name=False), 2, rate=30.0, resume=kept.vector)[-1].vector, kept.vector)
+
+
+def test_a_step_that_was_left_out_is_left_out_of_the_optimiser_s_count_too():
+    class Overflowing(Pointed):
+        def losses(self, views, targets, concepts, identifier, attention):
+            found = super().losses(views, targets, concepts, identifier, attention)
+            self.seen = getattr(self, "seen", 0) + concepts.requires_grad
+            lost = torch.nan if concepts.requires_grad and self.seen == 3 else 1.0
+            return Losses(found.cross_entropy * lost, found.attention, found.name_probability)
+
+    whole = taught(Overflowing(says_name=False), 2)
+    kept = told_at(whole, 10)
+    assert (kept.standing.step, kept.standing.updates) == (10, 9)
+    np.testing.assert_array_equal(gone_on(Pointed(says_name=False), kept)[-1].vector, whole[-1].vector)
+
+
+def test_a_run_that_only_its_vectors_are_left_of_begins_anew_from_them():
+    """As it was kept before engines told where they stand."""
     whole = taught(Pointed(), 2)
-    kept = next(e.vector for e in whole if e.stage == "learning" and e.step == 5)
+    kept = told_at(whole, 5).vector
     again = taught(Pointed(), 2, resume=kept)
-    steps = lambda events: max(e.step for e in events if e.stage == "learning")
-    assert steps(again) <= steps(whole) and again[-1].sample == "Biscuit runs."
+    assert steps_of(again)[0] == 1 and steps_of(again)[-1] <= steps_of(whole)[-1] and again[-1].sample == "Biscuit runs."
     assert not np.array_equal(kept, again[-1].vector)
+
+
+def test_where_a_run_stands_is_a_copy():
+    """Events wait while others' steps go on."""
+    whole = taught(Pointed(says_name=False), 2)
+    currents = [e.standing.current for e in whole if e.stage == "learning"]
+    assert len({c.tobytes() for c in currents}) == len(currents) and whole[-1].standing is None
+
+
+def engine_of(vlm):
+    """A new one, as after a restart."""
+    return Engine(Parts(vlm, [], None, lambda *given, **more: learn_concept(*given, **more, options=OPTIONS), None))
+
+
+def request_of(**more):
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30), "red").save(file, "PNG")
+    photos = [TaughtPhoto(photo=base64.b64encode(file.getvalue()).decode())]
+    return TeachRequest(**{"name": "Biscuit", "class_noun": "dog", "kind": "pet", "photos": photos} | more)
+
+
+def test_a_restarted_engine_goes_on_from_the_last_bytes_it_sent():
+    whole = list(engine_of(Pointed(says_name=False)).teach(request_of()))
+    kept = told_at(whole, 35)
+    again = list(engine_of(Pointed(says_name=False)).teach(request_of(resume=kept.embedding)))
+    assert steps_of(again) == [36, 37, 38, 39, 40]
+    read = lambda event: read_embedding(base64.b64decode(event.embedding), "pointed-0", 8)
+    assert again[-1].stage == "done" and np.array_equal(read(again[-1]).vectors, read(whole[-1]).vectors)
+    assert read(kept).standing.step == 35 and read(again[-1]).standing is None
+
+
+def test_what_was_learned_for_another_name_is_only_a_beginning():
+    kept = told_at(list(engine_of(Pointed(says_name=False)).teach(request_of())), 35)
+    for other in ({"name": "Rex"}, {"class_noun": "puppy"}):
+        again = list(engine_of(Pointed(says_name=False)).teach(request_of(resume=kept.embedding, **other)))
+        assert steps_of(again) == list(range(1, 41))
+
+
+def test_bytes_that_don_t_tell_where_a_run_stands_are_refused():
+    standing = told_at(taught(Pointed(says_name=False), 2), 35).standing
+    data = lambda **changes: ConceptEmbedding(standing.current, "pointed-0", "Biscuit", "dog", replace(standing, **changes)).to_bytes()
+    assert read_embedding(data(sample="Bìscuit 犬"), "pointed-0", 8).standing.sample == "Bìscuit 犬"
+    wrong = [{"step": -1}, {"step": 1.5}, {"updates": "3"}, {"score": float("nan")}, {"score": None}, {"sample": None}]
+    wrong += [{"mean": standing.mean * np.nan}, {"square": standing.square - 1}, {"current": standing.current[:, :4]}]
+    for changes in wrong:
+        with pytest.raises(BadRequest):
+            read_embedding(data(**changes), "pointed-0", 8)
+
+
+def test_a_step_beyond_the_last_ends_at_once():
+    kept = told_at(taught(Pointed(says_name=False), 2), 35)
+    again = gone_on(Pointed(says_name=False), replace(kept, standing=replace(kept.standing, step=10**9)))
+    assert steps_of(again) == [] and again[-1].stage == "done"
 
 
 def test_chance_begins_with_the_length_that_the_paper_s_learning_rate_belongs_to():

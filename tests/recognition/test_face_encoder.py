@@ -149,7 +149,9 @@ def test_facenets_weights_come_from_a_local_file_and_from_nowhere_else(tmp_path)
     vectors = describe(np.asarray(scene()), [face, face])  # type: ignore[list-item]
     assert vectors.shape == (2, 512) and np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-4)
     (tmp_path / "other.pt").write_bytes(b"not weights")
-    for wrong in ("other.pt", "gone.pt"):
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "weights.safetensors").read_bytes()[:1_000_000])
+    (tmp_path / "empty.safetensors").touch()
+    for wrong in ("other.pt", "gone.pt", "cut.safetensors", "empty.safetensors", "gone.safetensors"):
         with pytest.raises(FacesMissing, match=r"engine\.face_weights"):
             FacenetDescriber(tmp_path / wrong)
 

@@ -13,6 +13,7 @@ from myvlm_engine.recognition.heads import (
     CORRECTED_LOGIT,
     DOUBT_LOGIT,
     FLOOR_DEVIATIONS,
+    HEEDED,
     Fit,
     Views,
     agreed,
@@ -262,10 +263,55 @@ def test_what_is_unusual_and_confirmed_does_not_change_what_is_usual(world):
     assert len(confirmed.head.vectors) >= len(plain.head.vectors) + 4 and all(fires(confirmed, photo) for photo in unlike)
 
 
+def test_every_one_of_many_confirmed_photos_is_named_though_they_are_like_no_other(world):
+    subject, unlike = world.subject(), [world.photo() for _ in range(4 * HEEDED)]
+    fit = fit_views([*(world.photo(subject, at=4) for _ in range(4)), *unlike], [], [], world.bank, confirmed=len(unlike))
+    assert all(fit.head.logit(photo.vectors) >= CONFIRMED_LOGIT - 1e-3 for photo in unlike) and len(fit.boxes) == 4 + len(unlike)
+    assert fires(fit, world.photo(subject))
+
+
+def test_what_many_confirmed_photos_take_in_time_grows_with_their_number_and_not_its_square(world, monkeypatch):
+    counted = {name: 0 for name in ("repetition", "commonness", "standardised")}
+
+    def counting(name):
+        real = getattr(heads, name)
+
+        def called(*given):
+            counted[name] += 1
+            assert name != "repetition" or len(given[0]) <= 4 + HEEDED
+            return real(*given)
+
+        return called
+
+    for name in counted:
+        monkeypatch.setattr(heads, name, counting(name))
+    unlike = [world.photo() for _ in range(4 * HEEDED)]
+    subject = world.subject()
+    fit_views([*(world.photo(subject, at=4) for _ in range(4)), *unlike], [], [], world.bank, confirmed=len(unlike))
+    assert counted["repetition"] == counted["commonness"] == 4 + HEEDED
+    assert counted["standardised"] <= 2 + 1 + HEEDED  # each a look at the whole bank
+
+
+@pytest.mark.parametrize("confirmed, denied", [(HEEDED, HEEDED), (3, 0), (0, 3)])
+def test_up_to_so_many_confirmed_photos_each_is_looked_at_as_closely_as_a_taught_one(world, monkeypatch, confirmed, denied):
+    """The figures of README.md are of ten corrections: what spares time with more of them changes nothing there."""
+    subject = world.subject()
+    photos = [world.photo(subject, at=4) for _ in range(4)] + [
+        world.photo(subject, noise=noise) for noise in np.linspace(0.5, 4, confirmed)
+    ]
+    wrong = [world.photo(unit(subject + unit(world.random.standard_normal(WIDTH)))) for _ in range(denied)]
+    fit = fit_views(photos, [], wrong, world.bank, confirmed)
+    monkeypatch.setattr(heads, "HEEDED", len(photos))
+    plain = fit_views(photos, [], wrong, world.bank, confirmed)
+    assert np.array_equal(fit.head.vectors, plain.head.vectors) and np.array_equal(fit.head.biases, plain.head.biases)
+    assert (fit.head.yes_at, fit.boxes) == (plain.head.yes_at, plain.boxes)
+
+
 def test_where_everything_was_confirmed_there_is_a_head(world):
     subject = world.subject()
-    fit = fit_views([world.photo(subject) for _ in range(3)], [], [], world.bank, confirmed=3)
-    assert fires(fit, world.photo(subject))
+    for count in (3, 3 * HEEDED):
+        fit = fit_views([world.photo(subject) for _ in range(count)], [], [], world.bank, confirmed=count)
+        assert fires(fit, world.photo(subject))
 
 
 def test_one_photo_that_was_denied_weighs_less_than_many(world):

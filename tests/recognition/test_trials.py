@@ -28,7 +28,7 @@ def seen(scores: dict[str, float], subject: str | None) -> Seen:
 
 def test_reliability_counts_the_right_among_scores_of_a_range():
     photos = [seen({"flag": 0.95, "disc": 0.6}, "flag"), seen({"flag": 0.6, "disc": 0.05}, "flag"), seen({"flag": 1.0}, None)]
-    assert reliability(photos) == {"0.5-0.7": {"right": 0.5, "scores": 2.0}, "0.9-1.0": {"right": 0.5, "scores": 2.0}}
+    assert reliability(photos) == {"0.6-0.8": {"right": 0.5, "scores": 2.0}, "0.9-1.0": {"right": 0.5, "scores": 2.0}}
 
 
 def test_the_worst_mistakes_are_told_first_then_the_closest_calls():

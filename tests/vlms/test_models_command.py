@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from bot.cli import app
+from bot.config import EngineSettings, Settings
+from bot.doctor import _model as doctors_model
 from myvlm_engine.vlms.catalog import FAMILIES, MODELS, models_folder, parsed
 
 hub = pytest.importorskip("huggingface_hub")
@@ -82,6 +84,45 @@ def test_a_download_that_was_cut_short_is_found(monkeypatch):
     result = install("llava-1.5-7b")
     assert result.exit_code == 2
     assert "is cut short" in result.stderr and "Run `myvlm models install llava-1.5-7b` again" in result.stderr
+
+
+def test_a_download_that_broke_off_is_not_listed_as_here_and_gives_way_to_a_folder(monkeypatch, tmp_path):
+    def snapshot_download(repo, *, local_dir, allow_patterns):
+        (local_dir / "config.json").write_text(json.dumps({"model_type": "llava"}))
+        raise hub.errors.LocalEntryNotFoundError("Connection broken")
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    assert "--from FOLDER" in install("llava-1.5-7b").stderr
+    row = next(line for line in runner.invoke(app, ["models", "list"]).output.splitlines() if " llava-1.5-7b " in line)
+    assert " no " in row
+    assert doctors_model(Settings(engine=EngineSettings(vlm="llava-1.5-7b"))).state == "missing"
+    source = write_model(tmp_path / "mine")
+    assert install("llava-1.5-7b", "--from", source).exit_code == 0
+    assert (models_folder() / "llava-1.5-7b").resolve() == source.resolve()
+
+
+def test_a_whole_model_does_not_give_way_to_a_folder(downloads, tmp_path):
+    install("llava-1.5-7b")
+    assert "is there already. Delete it" in install("llava-1.5-7b", "--from", write_model(tmp_path / "mine")).stderr
+
+
+def test_a_linked_folder_that_is_gone_gives_way_to_a_download(downloads, tmp_path):
+    source = write_model(tmp_path / "mine")
+    install("llava-1.5-7b", "--from", source)
+    shutil.rmtree(source)
+    assert install("llava-1.5-7b").exit_code == 0 and downloads == ["llava-hf/llava-1.5-7b-hf"]
+
+
+def test_a_cache_that_cannot_be_written_is_said(downloads, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MYVLM_CACHE", str(tmp_path / "file" / "cache"))
+    result = install("llava-1.5-7b")
+    assert result.exit_code == 2 and "can't be written" in result.stderr and "MYVLM_CACHE" in result.stderr and not downloads
+
+
+@pytest.mark.parametrize("name", ["llava-hf/llava-1.5-7b-hf", "llava-1.5-7b@4bit"])
+def test_a_model_is_installed_by_whatever_engine_vlm_may_say(downloads, name):
+    assert install(name).exit_code == 0 and downloads == ["llava-hf/llava-1.5-7b-hf"]
 
 
 def test_a_shard_that_did_not_come_is_named(monkeypatch):

@@ -1,5 +1,5 @@
-"""The projector families against plain references: concept tokens as rows of the embedding matrix, whole attention maps, the model's
-own generate. The reference never sees our hook, our cached features or our attention."""
+"""The projector families against plain references: concept tokens as rows of the embedding matrix, whole attention maps with autograd
+through them, the model's own generate. The reference never sees our hook, our cached features or our attention."""
 
 import copy
 
@@ -22,7 +22,8 @@ def vlm(request, loaded):
 
 
 class Appended:
-    """The model with K more words in its vocabulary: the concept vectors, at the mean norm of the photo's image tokens."""
+    """The model with K more words in its vocabulary: the concept vectors, at the mean norm of the photo's image tokens. Differentiable in
+    `concepts`."""
 
     def __init__(self, vlm, image, concepts, attention="eager"):
         self.vlm, self.image, self.count = vlm, image, len(concepts)
@@ -35,8 +36,10 @@ class Appended:
         self.model.get_output_embeddings().register_forward_hook(unsayable)
         embeddings = self.model.get_input_embeddings()
         scale = float(getattr(embeddings, "embed_scale", 1.0))
-        with torch.no_grad():
-            embeddings.weight[self.words :] = torch.nn.functional.normalize(concepts, dim=-1) * norm / scale
+        rows = torch.nn.functional.normalize(concepts, dim=-1) * norm / scale
+        known = embeddings.weight.detach()[: self.words]
+        del embeddings.weight  # no parameter any more: the rows that are added keep their way back to the concepts
+        embeddings.weight = torch.cat([known, rows])
 
     def image_norm(self):
         """From what the language model is really given."""
@@ -68,22 +71,26 @@ class Appended:
     def run(self, text):
         """(T, V) logits of the answer's tokens, their labels, and R from whole maps."""
         tokens = self.vlm.tokenizer(self.vlm.family.lead + text, add_special_tokens=False)["input_ids"]
-        with torch.no_grad():
-            out = self.model(**self.inputs(tokens), output_attentions=True)
+        out = self.model(**self.inputs(tokens), output_attentions=True)
         size = len(tokens) + 1
         maps = [m[0, :, -size:, self.column : self.column + self.count].pow(2).mean() for m in out.attentions]
         return out.logits[0, -size:, : self.words], torch.tensor([*tokens, self.vlm.ends[0]]), torch.stack(maps).mean()
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_the_hooked_model_loses_what_one_with_the_concepts_as_words_loses(vlm, photos, count):
-    concepts = vectors(vlm, count, seed=1)
+def test_the_hooked_model_loses_what_one_with_the_concepts_as_words_loses_and_so_do_its_gradients(vlm, photos, count):
+    concepts = vectors(vlm, count, seed=1).requires_grad_(True)
     for image in photos[:2]:
         logits, labels, attention = Appended(vlm, image, concepts).run(TEXT)
-        with torch.no_grad():
-            found = vlm.losses(vlm.views([image]), [Target(0, None, TEXT)], concepts, "Rex", attention=True)
-        torch.testing.assert_close(found.cross_entropy[0], torch.nn.functional.cross_entropy(logits, labels), atol=1e-4, rtol=1e-4)
+        cross_entropy = torch.nn.functional.cross_entropy(logits, labels)
+        found = vlm.losses(vlm.views([image]), [Target(0, None, TEXT)], concepts, "Rex", attention=True)
+        torch.testing.assert_close(found.cross_entropy[0], cross_entropy, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(found.attention[0], attention, atol=1e-5, rtol=1e-3)
+        for ours, plain in ((found.cross_entropy[0], cross_entropy), (found.attention[0], attention)):
+            expected = torch.autograd.grad(plain, concepts, retain_graph=True)[0]
+            slope = torch.autograd.grad(ours, concepts, retain_graph=True)[0]
+            assert expected.norm(dim=-1).min() > 0
+            torch.testing.assert_close(slope, expected, atol=1e-4 * float(expected.abs().max()), rtol=1e-3)
 
 
 def test_without_concepts_the_model_answers_as_its_own_generate_does(vlm, photos):

@@ -185,6 +185,16 @@ def test_without_norm_matching_keys_are_left_as_they_come(vlm, photos, monkeypat
     assert abs(float(on.attention - off.attention)) > 1e-5
 
 
+def test_what_is_learned_is_no_word_of_the_language_model(vlm, photos):
+    """So `--method textual-inversion` is refused: without norm matching, too, the length of a concept changes nothing."""
+    assert vlm.among_words is False
+    views, e = vlm.views(photos[:1]), vectors(vlm, 1)
+    lost = lambda length: vlm.losses(views, [Target(0, None, TEXT)], e * length, "Rex", attention=False).cross_entropy
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.setattr(vlm, "norm_matching", False)
+        torch.testing.assert_close(lost(1.0), lost(7.0))
+
+
 def test_the_hook_targets_of_transformers_are_where_we_expect_them(vlm):
     """A rename in transformers fails here, with its name, before it fails in a member's answer."""
     model = vlm.model
