@@ -278,13 +278,13 @@ def info(config: Config = None) -> None:
     """Where the concepts are and how many wait to be learned."""
     import asyncio
 
-    from .doctor import store_facts
+    from .doctor import store_facts, without_password
 
     settings = _settings(config)
     try:
         facts = asyncio.run(store_facts(settings.store.url))
     except Exception as error:  # whatever a database says, the person needs it in one line
-        _fail(f"The store {settings.store.url} can't be opened: {error}")
+        _fail(f"The store {without_password(settings.store.url)} can't be opened: {error}")
     for name, value in facts.items():
         print(f"{name}: {value}")
 

@@ -46,7 +46,9 @@ class EngineSettings(Section):
         pattern=r"^($|https?://|unix:)",
         description="An engine that runs elsewhere, as http://host:port; empty: `myvlm run` starts its own",
     )
-    token: str = Field(default="", repr=False, description="What the engine asks of whoever calls it; empty: nothing (loopback only)")
+    token: str = Field(
+        default="", repr=False, pattern="^[!-~]*$", description="What the engine asks of whoever calls it; empty: nothing (loopback only)"
+    )
     host: str = Field(default="127.0.0.1", description="Where `myvlm engine` listens; anything but loopback needs a token")
     port: int = Field(default=8765, ge=0, le=65535, description="The port of `myvlm engine`; 0: any free one")
     vlm: str = Field(default="pocket", description="The vision-language model; `myvlm models list` shows them")
@@ -183,6 +185,8 @@ def _sentence(item: dict[str, Any]) -> str:
     if item["type"] == "extra_forbidden":
         place = f"[{section[0]}] has no setting" if section else "There is no section"
         return f'{place} "{name}".{_nearest(name, list(_fields(section)), chr(34) + "%s" + chr(34))}'
+    if name == "token" and item["type"] == "string_pattern_mismatch":  # it is not shown
+        return f"{section[0]}.token can't be sent: write it with letters, digits and signs of ASCII only, without spaces."
     if item["type"] == "string_pattern_mismatch":
         return f"{section[0]}.{name} can't be {item['input']!r}. It is: {_fields(section)[name].description}."
     found = "" if name == "token" else f" (it is {item['input']!r})"

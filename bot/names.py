@@ -54,7 +54,7 @@ def clean_name(name: str) -> str:
     _refuse_tricks(name)
     if not _sayable(name):
         raise Refusal("name_without_letters")
-    if name_key(name) in NEEDED_WORDS.split():
+    if _inside(_plain(name_key(name))) in NEEDED_WORDS.split():  # "The!" and "Thé" as well
         raise Refusal("name_needed", name=name)
     return name
 

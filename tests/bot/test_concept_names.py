@@ -78,6 +78,8 @@ def test_names_are_taken(typed, name):
         ("It", "name_needed"),
         (" THE ", "name_needed"),
         ("Ｉｔ", "name_needed"),
+        ("The!", "name_needed"),
+        ("Thé", "name_needed"),
     ],
 )
 def test_names_are_refused(typed, code):

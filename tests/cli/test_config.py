@@ -55,6 +55,8 @@ def test_the_file_named_in_the_environment_is_found(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ('[engine]\ntoken = "sécret"\n', "engine.token can't be sent: write it with letters, digits and signs of ASCII only"),
+        ('[engine]\ntoken = "secret "\n', "engine.token can't be sent"),
         ('[discord]\ntokn = "x"\n', '[discord] has no setting "tokn". Did you mean "token"?'),
         ("[enginee]\nport = 1\n", 'There is no section "enginee". Did you mean "engine"?'),
         ("[playground]\nzzz = 1\n", '[playground] has no setting "zzz". Known: port.'),
