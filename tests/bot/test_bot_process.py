@@ -34,6 +34,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the high-water mark from /proc, which is Linux's")
 @pytest.mark.parametrize(
     "form, size", [("JPEG", (8000, 6000)), ("progressive", (8000, 6000)), ("PNG", (6000, 4000)), ("WEBP", (6000, 4000))]

@@ -84,6 +84,7 @@ class Loving:
         return self.decode([said])[0]
 
 
+@pytest.mark.slow
 def test_a_model_that_loves_the_names_says_none_of_them_in_10_000_answers():
     wrong = unguarded = answers = 0
     for seed in range(100):

@@ -111,6 +111,7 @@ NAMES = ["Biscuit", "Rex", "Corgi Joe", "Joe", "Photo", "Ömer", "The Captain", 
 QUESTIONS = [None, None, "What is it doing?", "Who is this?", "Is the dog asleep?", "Is {} here?", "What does {} hold?"]
 
 
+@pytest.mark.slow
 def test_wrong_references_and_silent_heads_are_named_in_none_of_10_000_answers():
     """Embeddings of one concept under another's name, none at all, mixed: whatever the VLM babbles is checked once more."""
     rng, wrong, unnamed = random.Random(1), 0, 0
