@@ -56,19 +56,18 @@ class Seen:
 
     @property
     def fired(self) -> set[str]:
-        return self.between(FIRES_AT, 1.0)
+        return self.at_least(FIRES_AT)
 
     @property
     def asked(self) -> set[str]:
-        return self.between(ASKS_AT, FIRES_AT) - self.fired
+        return self.at_least(ASKS_AT) - self.fired
 
     @property
     def wrong(self) -> set[str]:
         return self.fired & self.photo.negative_of
 
-    def between(self, lowest: float, highest: float) -> set[str]:
-        """Both included."""
-        return {name for name, score in self.scores.items() if lowest <= score <= highest}
+    def at_least(self, score: float) -> set[str]:
+        return {name for name, found in self.scores.items() if found >= score}
 
 
 @dataclass(frozen=True)
@@ -192,13 +191,12 @@ def figures_of(seen: Sequence[Seen], names: Sequence[str]) -> dict[str, float]:
 
 
 def _balanced(own: Sequence[Seen], nobody: Sequence[Seen], named_from: float) -> dict[str, float]:
-    named = {id(s): s.between(named_from, 1.0) for s in (*own, *nobody)}
-    asked = sum(s.photo.subject in s.between(ASKS_AT, named_from) - named[id(s)] for s in own)
+    wrong = lambda s: bool(s.at_least(named_from) & s.photo.negative_of)
     return {
-        "recall": _share(sum(s.photo.subject in named[id(s)] for s in own), len(own)),
-        "asked": _share(asked, len(own)),
-        "wrong_name_subjects": _share(sum(bool(named[id(s)] & s.photo.negative_of) for s in own), len(own)),
-        "any_name_negatives": _share(sum(bool(named[id(s)] & s.photo.negative_of) for s in nobody), len(nobody)),
+        "recall": _share(sum(s.photo.subject in s.at_least(named_from) for s in own), len(own)),
+        "asked": _share(sum(s.photo.subject in s.at_least(ASKS_AT) - s.at_least(named_from) for s in own), len(own)),
+        "wrong_name_subjects": _share(sum(map(wrong, own)), len(own)),
+        "any_name_negatives": _share(sum(map(wrong, nobody)), len(nobody)),
     }
 
 

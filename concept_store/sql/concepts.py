@@ -160,11 +160,13 @@ async def owner_must_have_room(connection: AsyncConnection, owner_id: UserId, li
 
 async def subject_must_agree(connection: AsyncConnection, new: NewConcept) -> None:
     """Errors: NoConsent."""
-    if new.subject_id is None:
-        return
-    given = (consents.c.subject_id == new.subject_id, consents.c.teacher_id == new.owner_id, consents.c.guild_id == new.guild_id)
-    if await connection.scalar(select(consents.c.given_at).where(*given)) is None:
+    if new.subject_id is not None and not await has_agreed(connection, new.subject_id, new.owner_id, new.guild_id):
         raise NoConsent
+
+
+async def has_agreed(connection: AsyncConnection, subject_id: UserId, teacher_id: UserId, guild_id: GuildId | None) -> bool:
+    given = (consents.c.subject_id == subject_id, consents.c.teacher_id == teacher_id, consents.c.guild_id == guild_id)
+    return await connection.scalar(select(consents.c.given_at).where(*given)) is not None
 
 
 async def insert_photos(connection: AsyncConnection, concept_id: ConceptId, new: Sequence[NewPhoto], first: int = 0) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import and_, delete, select
 
 from ..records import Consent, GuildId, UserId
 from .concepts import consents_of as of_person
-from .concepts import delete_concepts
+from .concepts import delete_concepts, has_agreed
 from .part import Part, put
 from .tables import concepts, consents, settings
 
@@ -35,9 +35,8 @@ class Guilds(Part):
             await put(connection, consents, given)
 
     async def has_consent(self, subject_id: UserId, teacher_id: UserId, guild_id: GuildId) -> bool:
-        given = (consents.c.subject_id == subject_id, consents.c.teacher_id == teacher_id, consents.c.guild_id == guild_id)
         async with self._db.read() as connection:
-            return await connection.scalar(select(consents.c.given_at).where(*given)) is not None
+            return await has_agreed(connection, subject_id, teacher_id, guild_id)
 
     async def consents_of(self, user_id: UserId) -> list[Consent]:
         chosen = select(consents).where(of_person(user_id)).order_by(consents.c.given_at)

@@ -1,13 +1,13 @@
 """The command line: what it loads, and what it says when something is missing."""
 
 import asyncio
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.environment import without_settings
 from support.wire import TOKEN, open_wire
 from typer.testing import CliRunner
 
@@ -22,10 +22,7 @@ runner = CliRunner(env={"COLUMNS": "200"})
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch, tmp_path):
-    for name in list(os.environ):
-        if name.startswith(("MYVLM_", "DISCORD_")):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+    without_settings(monkeypatch, tmp_path)
 
 
 def loaded_by(statement: str) -> set[str]:

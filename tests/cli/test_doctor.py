@@ -8,13 +8,15 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import uvicorn
 from aiohttp import web
+from support.environment import without_settings
+from support.serving import serving
 from support.wire import TOKEN, open_wire
 from typer.testing import CliRunner
 
@@ -31,10 +33,7 @@ runner = CliRunner(env={"COLUMNS": str(NARROW)})
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch, tmp_path):
-    for name in list(os.environ):
-        if name.startswith(("MYVLM_", "DISCORD_")):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+    without_settings(monkeypatch, tmp_path)
     monkeypatch.setenv("COLUMNS", str(NARROW))
 
 
@@ -223,8 +222,7 @@ async def test_an_engine_at_a_socket_is_found(tmp_path):
         assert (await asyncio.to_thread(doctor._engine, engine_at(url, "wrong"))).state == "missing"
 
 
-@asynccontextmanager
-async def answering(body: str, status: int = 200) -> AsyncIterator[str]:
+def answering(body: str, status: int = 200) -> AbstractAsyncContextManager[str]:
     """Says the same to every request."""
 
     async def say(_: web.Request) -> web.Response:
@@ -232,13 +230,7 @@ async def answering(body: str, status: int = 200) -> AsyncIterator[str]:
 
     site = web.Application()
     site.router.add_route("*", "/{path:.*}", say)
-    served = web.AppRunner(site)
-    await served.setup()
-    await web.TCPSite(served, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{served.addresses[0][1]}"
-    finally:
-        await served.cleanup()
+    return serving(site)
 
 
 @asynccontextmanager

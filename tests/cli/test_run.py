@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -12,6 +10,7 @@ import psutil
 import pytest
 from aiohttp import web
 from support.processes import MYVLM, page_address, process
+from support.serving import serving
 
 pytestmark = pytest.mark.slow
 
@@ -56,14 +55,3 @@ async def test_a_wrong_address_of_discord_is_said_in_a_sentence(tmp_path: Path) 
             assert await program.running.wait() == 2
             assert f"Discord at {url} answers 404. Check discord.api_base" in program.said()
             assert "Traceback" not in program.said()
-
-
-@asynccontextmanager
-async def serving(app: web.Application) -> AsyncIterator[str]:
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
