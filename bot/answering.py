@@ -141,14 +141,18 @@ class Answerer:
         )
 
     async def _missed(self, look: Look, question: str | None) -> tuple[str, ...]:
-        """Errors: Refusal of `refuse_person`, StoreError."""
+        """Errors: Refusal of `refuse_person` where nobody else has that name, StoreError."""
         if not question:
             return ()
-        known = {concept.name: concept for concept in await self.store.known(look.scope) if concept.has_head}
+        named: dict[str, list[Concept]] = {}
+        for concept in await self.store.known(look.scope):
+            if concept.has_head:
+                named.setdefault(concept.name, []).append(concept)
         fired = {name_key(match.concept.name) for match in look.certain}
-        missed = tuple(name for name in mentioned(question, list(known)) if name_key(name) not in fired)
+        missed = tuple(name for name in mentioned(question, list(named)) if name_key(name) not in fired)
         for name in missed:
-            await self.refuse_person(known[name], look.scope)
+            if not any([await self._allows(one, look.scope) for one in named[name]]):
+                await self.refuse_person(named[name][0], look.scope)
         return missed
 
     async def _others(self, look: Look) -> tuple[Concept, ...]:

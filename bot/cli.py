@@ -55,8 +55,7 @@ def bot(config: Config = None) -> None:
     from .running import run_on_discord
     from .supervisor import Address
 
-    url = settings.engine.url or f"http://{settings.engine.host}:{settings.engine.port}"
-    _run(settings, run_on_discord(settings, Address(url.rstrip("/"), settings.engine.token)))
+    _run(settings, run_on_discord(settings, Address(settings.engine.address, settings.engine.token)))
 
 
 @app.command()

@@ -62,6 +62,12 @@ class EngineSettings(Section):
     timeout_s: float = Field(default=120.0, gt=0, description="How long the bot waits for one answer, in seconds")
 
     @property
+    def address(self) -> str:
+        """Where a bot finds the engine: as HttpEngine has it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host  # IPv6
+        return (self.url or f"http://{host}:{self.port}").rstrip("/")
+
+    @property
     def encoders(self) -> tuple[str, ...]:
         """As the engine names them. Without people, nothing of faces is loaded."""
         faces = f"faces:{self.face_weights}" if self.face_weights else "faces"

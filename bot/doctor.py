@@ -183,7 +183,7 @@ def _engine(settings: Settings) -> Check:
     import httpx
 
     ours = settings.engine
-    url = (ours.url or f"http://{ours.host}:{ours.port}").rstrip("/")
+    url = ours.address
     try:
         health, let_in = _asked(url, ours.token)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:

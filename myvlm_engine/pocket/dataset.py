@@ -29,6 +29,11 @@ CAPTIONED = ("flickr8k", "coco_mix")  # sources whose captions people wrote
 COLOURS = ["black", "white", "red", "blue", "green", "yellow", "brown", "orange", "pink", "purple", "gray", "grey", "tan", "golden"]
 NUMBERS = ["two", "three", "four", "five", "six"]
 PLACES = "snow|water|grass|beach|street|pool|field|park|sand|road|ocean|lake|woods|river|forest|mountain|sidewalk"
+# Things that come in pairs, with an adjective at most, where no noun follows ("a sunglasses case").
+PAIR = re.compile(
+    r"\b([Aa])n?(?= (?:[a-z-]+ )?(?:sunglasses|eyeglasses|glasses|goggles|binoculars|scissors|trousers|pants|jeans|shorts|trunks)"
+    r"(?:[.,;]|$| (?:on|in|at|by|near|with|and|is|are|that|lies|lying|sitting)\b))"
+)
 ANIMALS = ["dog", "cat", "horse", "bird", "cow", "sheep", "bear", "elephant"]
 
 
@@ -97,8 +102,13 @@ def _labelled(folder: Path, source: str) -> Iterator[Example]:
 
 
 def with_article(noun: str) -> str:
-    """"a mug", "an analog clock"."""
-    return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
+    """"a mug", "an analog clock", "a pair of sunglasses"."""
+    return in_pairs(f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}")
+
+
+def in_pairs(text: str) -> str:
+    """"a pair of sunglasses" for "a sunglasses": what the model learned from labels."""
+    return PAIR.sub(r"\1 pair of", text)
 
 
 def labelled_pet(caption: str) -> str | None:

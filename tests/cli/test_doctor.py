@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -43,6 +44,14 @@ def discord_at(url: str, token: str = TOKEN) -> Settings:
 
 def engine_at(url: str, token: str = "") -> Settings:
     return Settings(engine=EngineSettings(url=url, token=token))
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
 
 
 def in_rows(shown: str) -> str:
@@ -194,7 +203,7 @@ async def test_an_address_where_nothing_is_found_is_told(status):
 
 
 @pytest.mark.parametrize(
-    ("engine", "setting"), [(EngineSettings(url="http://ho st:x"), "engine.url"), (EngineSettings(host="::1"), "engine.host")]
+    ("engine", "setting"), [(EngineSettings(url="http://ho st:x"), "engine.url"), (EngineSettings(host="::1::"), "engine.host")]
 )
 def test_what_is_no_address_of_an_engine_is_told(engine, setting):
     check = doctor._engine(Settings(engine=engine))
@@ -222,6 +231,15 @@ async def test_an_engine_at_a_socket_is_found(tmp_path):
         assert (await asyncio.to_thread(doctor._engine, engine_at(url, "wrong"))).state == "missing"
 
 
+@pytest.mark.skipif(not has_ipv6(), reason="NO IPV6 HERE: an engine at such an address isn't tried")
+async def test_an_engine_at_an_ipv6_address_is_found():
+    async with engine_of("secret", host="::1") as url:
+        port = int(url.rsplit(":", 1)[1])
+        engine = EngineSettings(host="::1", port=port, token="secret")
+        check = await asyncio.to_thread(doctor._engine, Settings(engine=engine))
+    assert (check.state, check.found) == ("fine", f"tiny on cpu at http://[::1]:{port}")
+
+
 def answering(body: str, status: int = 200) -> AbstractAsyncContextManager[str]:
     """Says the same to every request."""
 
@@ -234,18 +252,18 @@ def answering(body: str, status: int = 200) -> AbstractAsyncContextManager[str]:
 
 
 @asynccontextmanager
-async def engine_of(token: str, socket: Path | None = None) -> AsyncIterator[str]:
+async def engine_of(token: str, uds: Path | None = None, host: str = "127.0.0.1") -> AsyncIterator[str]:
     """The real service over a wire, around no models."""
     parts = SimpleNamespace(device="cpu", dtype="float32", lessons=1)
     engine = SimpleNamespace(vlm_fingerprint="tiny", encoders=["embedded"], parts=parts, grounds=False)
     service = create_app(lambda: engine, token=token)
-    where = {"uds": str(socket)} if socket else {"port": 0}
+    where = {"uds": str(uds)} if uds else {"host": host, "port": 0}
     server = uvicorn.Server(uvicorn.Config(service, log_config=None, **where))
     serving = asyncio.create_task(server.serve())
     while not (server.started and service.state.desk.engine):
         await asyncio.sleep(0.01)
     try:
-        yield f"unix:{socket}" if socket else f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        yield f"unix:{uds}" if uds else f"http://{host}:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         await serving

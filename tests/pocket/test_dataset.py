@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from myvlm_engine.pocket.dataset import CAPTION_PROMPT, load_examples, questions_from, tidy
+from myvlm_engine.pocket.dataset import CAPTION_PROMPT, in_pairs, load_examples, questions_from, tidy, with_article
 
 
 def test_questions_need_two_captions_that_agree():
@@ -17,6 +17,25 @@ def test_questions_need_two_captions_that_agree():
 
 def test_captions_become_sentences():
     assert tidy("a dog  runs .") == "A dog runs."
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("A photo of a sunglasses.", "A photo of a pair of sunglasses."),
+        ("an old binoculars on a table", "a pair of old binoculars on a table"),
+        ("A sunglasses case on a table.", "A sunglasses case on a table."),
+        ("A man with sunglasses and a hat.", "A man with sunglasses and a hat."),
+        ("A pair of sunglasses.", "A pair of sunglasses."),
+        ("A dog with glasses.", "A dog with glasses."),
+    ],
+)
+def test_things_in_pairs_have_no_article_of_their_own(text, said):
+    assert in_pairs(text) == said
+
+
+def test_labels_get_their_article():
+    assert [with_article(n) for n in ("mug", "analog clock", "sunglasses")] == ["a mug", "an analog clock", "a pair of sunglasses"]
 
 
 def test_captioned_folders_are_read(tmp_path):

