@@ -130,6 +130,12 @@ class MyVlmBot(discord.Client):
         except StoreError as error:
             log.error("store_failed", error=str(error))
 
+    async def note_membership(self, guild_id: int | None) -> None:
+        """Before something is kept of a server. One whose members use the bot without having added it isn't among `guilds`.
+        Errors: StoreError."""
+        if guild_id is not None and self.get_guild(guild_id):
+            await self.membership.here(GuildId(guild_id), self.application_id or 0)
+
     async def _check_membership(self) -> None:
         """Servers that were left while the bot was offline, and those whose time of grace has passed."""
         if not self.is_ready():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -11,10 +12,27 @@ import typer
 
 from .config import ConfigError, Settings, load_settings
 
+# \b: lines stay as they are
+MEASURES = """Measures the models on folders of photos.
+
+\b
+FOLDER/captions.jsonl                 captions: an object a line, with image, captions, split
+FOLDER/qa.jsonl                       vqa: image, qa (objects with q and a), split
+FOLDER/concepts/NAME/*.jpg            concepts, recognition: a subject's photos
+FOLDER/concepts.json                  by NAME: kind (person, pet, object), class
+FOLDER/concepts/NAME/captions.json    by photo: sentences with <NAME> in them
+FOLDER/concepts/NAME/boxes.json       by photo: left, top, right, bottom, 0 to 1
+FOLDER/concepts/NAME/taught/*.jpg     these teach; the others are all held
+FOLDER/negatives/NAME/*.jpg           look like one subject and aren't
+FOLDER/negatives/*.jpg, random/*.jpg  none of the subjects
+
+All but the photos and the .jsonl files are optional.
+"""
+
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="MyVLM Bot: a Discord bot that knows your pets, people and things."
 )
-evaluation = typer.Typer(no_args_is_help=True, help="Measures the models on folders of photos.")
+evaluation = typer.Typer(no_args_is_help=True, help=MEASURES)
 models = typer.Typer(no_args_is_help=True, help="Lists and installs vision-language models.")
 store = typer.Typer(no_args_is_help=True, help="Looks after the concept store.")
 app.add_typer(evaluation, name="eval")
@@ -35,7 +53,8 @@ def run(config: Config = None, browser: Browser = True) -> None:
     if not settings.discord.token:
         print("No Discord token: opening the bot on a page of its own. `myvlm doctor` says how to connect it to Discord.", flush=True)
         return _try(settings, browser)
-    from .running import run_on_discord
+    with _needing("bot"):
+        from .running import run_on_discord
 
     _run(settings, run_on_discord(settings))
 
@@ -52,8 +71,9 @@ def bot(config: Config = None) -> None:
     settings = _settings(config)
     if not settings.discord.token:
         _fail("There is no Discord token. Set DISCORD_TOKEN, or [discord] token in config.toml; without one, use `myvlm try`.")
-    from .running import run_on_discord
-    from .supervisor import Address
+    with _needing("bot"):
+        from .running import run_on_discord
+        from .supervisor import Address
 
     _run(settings, run_on_discord(settings, Address(settings.engine.address, settings.engine.token)))
 
@@ -66,8 +86,9 @@ def engine(
 ) -> None:
     """Starts the engine alone, for a bot on this or another machine."""
     settings = _settings(config)
-    from myvlm_engine.malloc import restart_with_large_blocks
-    from myvlm_engine.serving import NotServed, Options, serve
+    with _needing("engine"):
+        from myvlm_engine.malloc import restart_with_large_blocks
+        from myvlm_engine.serving import NotServed, Options, serve
 
     restart_with_large_blocks()
     ours = settings.engine
@@ -109,7 +130,7 @@ def eval_captions(
 
     cider, bleu4: CIDEr-D and BLEU-4 of the captions against all references of the same photos, lower-cased, by pycocoevalcap.
 
-    similarity: the mean cosine between a caption and its references, by all-MiniLM-L6-v2.
+    similarity: the mean cosine between a caption and its references, by all-MiniLM-L6-v2. describe_p50: median seconds for one caption.
     """
     figures = _evaluation_of(folder)
     _evaluated(lambda: figures.eval_captions(folder, limit, json, vlm=vlm))
@@ -125,7 +146,8 @@ def eval_vqa(
 ) -> None:
     """How well the model answers short questions about photos.
 
-    exact: the share of answers with the same words as the given one. soft: the mean F1 of words.
+    exact: the share of answers with the same words as the given one. soft: the mean F1 of words. exact_<kind>, questions_<kind>: the
+    same for one kind of question (colour, number, …), and how many of those there were.
     """
     figures = _evaluation_of(folder)
     _evaluated(lambda: figures.eval_vqa(folder, limit, json, every=every, vlm=vlm))
@@ -173,6 +195,9 @@ def eval_concepts(
 
     false_name_photos: the share of all evaluated photos, negatives included, with at least one wrong name.
 
+    any_name_negatives: the share of the photos in negatives/ and random/ with any name; wrong_name_subjects: the share of subjects'
+    photos with a wrong one. …_strict, …_eager: recall, asked and these two on servers that chose another balance (`/server balance`).
+
     asked: the share of subjects' photos whose own head isn't sure, so that it is asked about; asked_wrong: the share of all photos with
     such a question about somebody who isn't in it.
 
@@ -187,7 +212,8 @@ def eval_concepts(
 
     text_similarity: the mean cosine of a subject's caption, the name turned back into its noun, and the frozen model's caption.
 
-    usable_p50, learned_p50, describe_p50: median seconds until the head is fitted, until the concept is learned, for one caption.
+    fit_p50: median seconds that fitting a head took. usable_p50, learned_p50, describe_p50: median seconds until the head is fitted,
+    until the concept is learned, for one caption.
 
     composites: name_f1, name_recall, name_precision over (photo, subject) pairs of photos with several subjects, recognition_f1 of the
     heads on them; all_named: the share that names everybody in it and nobody else. Of photos put together side by side, for
@@ -232,7 +258,7 @@ def eval_recognition(
 ) -> None:
     """Heads alone, more closely: how true their scores are, what more concepts in scope cost, and what corrections mend.
 
-    recognition: the figures of `myvlm eval concepts`; …_strict and …_eager: on servers that chose another balance (`/server balance`).
+    recognition: the figures of `myvlm eval concepts`.
 
     reliability: of all (photo, concept) pairs with a score in a range, the share whose concept is in the photo.
 
@@ -288,8 +314,25 @@ def info(config: Config = None) -> None:
         print(f"{name}: {value}")
 
 
+@store.command()
+def backup(file: Annotated[Path, typer.Argument(help="A file that isn't there yet.")], config: Config = None) -> None:
+    """Copies the whole store into FILE, while the bot runs or not. To restore: stop the bot and put it where `store info` says."""
+    from concept_store.errors import StoreError
+    from concept_store.store import copy_store
+
+    settings = _settings(config)
+    try:
+        copy_store(settings.store.url, file)
+    except StoreError as error:
+        _fail(str(error))
+    print(f"{file}: {file.stat().st_size / 1e6:.1f} MB. It holds photos: keep it as safe as the store.")
+
+
 def _try(settings: Settings, browser: bool) -> None:
-    from .running import run_on_page
+    with _needing("bot,try"):
+        import simcord  # noqa: F401  # only looked for: running.py imports it when the page is opened
+
+        from .running import run_on_page
 
     _run(settings, run_on_page(settings, browser))
 
@@ -303,6 +346,17 @@ def _run(settings: Settings, main: Coroutine[Any, Any, None]) -> None:
         run_until_stopped(main)
     except CantRun as error:
         _fail(str(error))
+
+
+@contextmanager
+def _needing(extra: str) -> Iterator[None]:
+    """Imports of what an extra of pyproject.toml brings."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        from .models import how_to_install
+
+        _fail(f"{error.name} isn't installed. {how_to_install(extra)}")
 
 
 def _settings(config: Path | None) -> Settings:

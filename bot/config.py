@@ -75,7 +75,10 @@ class EngineSettings(Section):
 
 
 class StoreSettings(Section):
-    url: str = Field(default="sqlite:///data/myvlm.sqlite3", description="Where concepts are kept")
+    url: str = Field(
+        default="sqlite:///data/myvlm.sqlite3",
+        description="Where concepts are kept: sqlite:///FILE, from the folder the bot is started in on (four slashes: from the root on)",
+    )
 
 
 class PhotoSettings(Section):
@@ -84,7 +87,7 @@ class PhotoSettings(Section):
         default=50_000_000, ge=10_000, description="The largest JPEG that is decoded, width times height; of other formats half of it"
     )
     max_photos: int = Field(default=10, ge=1, le=10, description="Photos of one concept")
-    side_px: int = Field(default=1024, ge=256, le=4096, description="The longer side a kept photo is scaled down to, in pixels")
+    side_px: int = Field(default=1024, ge=256, le=2048, description="The longer side a kept photo is scaled down to, in pixels")
 
 
 class TeachingSettings(Section):
@@ -141,7 +144,7 @@ class Settings(BaseSettings):
 
 def load_settings(config: Path | None = None) -> Settings:
     """Reads the file and the environment. Errors: ConfigError with a sentence for the person who runs the bot."""
-    path = _config_path(config)
+    path = file_used(config)
     values = _read(path) if path else {}
     _refuse_unknown_variables(os.environ)
     if token := os.environ.get("DISCORD_TOKEN"):
@@ -152,7 +155,8 @@ def load_settings(config: Path | None = None) -> Settings:
         raise ConfigError(_sentences(error, path)) from error
 
 
-def _config_path(config: Path | None) -> Path | None:
+def file_used(config: Path | None = None) -> Path | None:
+    """The file that settings are read from; None where there is none. Errors: ConfigError."""
     named = config or (Path(value) if (value := os.environ.get(f"{PREFIX}CONFIG")) else None)
     if named is None:
         return DEFAULT_FILE if DEFAULT_FILE.is_file() else None

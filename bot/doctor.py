@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,15 +23,16 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from concept_store.store import file_to_be_made, open_store
+from concept_store.store import file_to_be_made, open_store, store_file
 from myvlm_engine.messages import HealthReply
 
-from .config import ConfigError, Settings, load_settings
+from .config import ConfigError, Settings, file_used, load_settings
 from .models import FACES, faces_here, how_to_install, known_models, name_listed
 
 NEEDED_PYTHON = (3, 11)
 NEEDED_DISK_BYTES = 2 * 1024**3  # converted model, photos and database, with room to spare
 PERMISSIONS = 117_760  # view channels, send messages, embed links, attach files, read message history
+OWN_ENGINE = "`myvlm run` starts one, at a port of its own; its log says how that one is."
 MARKS = {"fine": "[green]✓[/]", "optional": "[yellow]–[/]", "missing": "[red]✗[/]"}
 
 
@@ -48,14 +49,16 @@ class Check:
 
 def examine(config: Path | None) -> list[Check]:
     """Every check, each on its own: one that fails, whatever the reason, hides no other."""
-    checks = [_looked("Python", _python), _looked("disk", _disk)]
+    checks = [_looked("Python", _python), _looked("disk", partial(_disk, Path(os.environ.get("MYVLM_CACHE") or Path.home())))]
     try:
         settings = load_settings(config)
     except ConfigError as error:
         return [*checks, Check("settings", "missing", str(error), "Compare your file with config.example.toml.")]
     except Exception as error:  # a folder that may not be read, for one
         return [*checks, _failed("settings", error)]
-    checks.append(Check("settings", "fine", "no mistakes"))
+    used = file_used(config)
+    found = f"no mistakes in {used.absolute()}" if used else "no config.toml here: all as it comes"
+    checks.append(Check("settings", "fine", found))
     looks: list[tuple[str, Callable[[Settings], Check]]] = [
         ("bot", _bot_libraries),
         ("page of `myvlm try`", _page_libraries),
@@ -65,6 +68,7 @@ def examine(config: Path | None) -> list[Check]:
         ("people", _people),
         ("engine", _engine),
         ("store", _store),
+        ("store's disk", _store_disk),
         ("Discord", _discord),
     ]
     return [*checks, *(_looked(what, partial(look, settings)) for what, look in looks)]
@@ -102,12 +106,19 @@ def _python() -> Check:
     return Check("Python", "missing", found, "Install Python 3.11 or newer and run `make setup` again.")
 
 
-def _disk() -> Check:
-    free = shutil.disk_usage(".").free
-    found = f"{free / 1024**3:.1f} GiB free"
+def _disk(place: Path) -> Check:
+    """Where `place`, which may not be there yet, is or will be."""
+    folder = _there(place)
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 1024**3:.1f} GiB free at {folder}"
     if free >= NEEDED_DISK_BYTES:
         return Check("disk", "fine", found)
     return Check("disk", "missing", found, "Make room: models, photos and database need 2 GiB.")
+
+
+def _there(place: Path) -> Path:
+    """Itself, or the nearest folder above it that is there."""
+    return next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())
 
 
 def _bot_libraries(_: Settings) -> Check:
@@ -171,7 +182,7 @@ def _encoder(settings: Settings) -> Check:
 
 def _people(settings: Settings) -> Check:
     if not settings.engine.people:
-        return Check("people", "fine", "off: nobody's face is looked at")
+        return Check("people", "fine", "off: nobody is recognised by their face")
     if settings.engine.url:
         return Check("people", "fine", "on; the engine elsewhere must have engine.people, too")
     if not faces_here():
@@ -191,12 +202,12 @@ def _engine(settings: Settings) -> Check:
     except httpx.HTTPError:
         if ours.url:
             return Check("engine", "missing", f"no engine answers at {url}", "Start it there with `myvlm engine`, or correct engine.url.")
-        return Check("engine", "optional", "not running", "`myvlm run` starts it.")
+        return Check("engine", "optional", f"none at {url}", OWN_ENGINE)
     except ValueError:
         found = f"what answers at {url} is no engine of this version"
         if ours.url:
             return Check("engine", "missing", found, "Correct engine.url, or update the engine there.")
-        return Check("engine", "optional", found, "`myvlm run` starts one at a free port.")
+        return Check("engine", "optional", found, OWN_ENGINE)
     if not let_in:
         return Check("engine", "missing", f"engine.token doesn't fit the engine at {url}", "Write the same token here and where it runs.")
     if health.failure:
@@ -233,8 +244,13 @@ def _store(settings: Settings) -> Check:
     return Check("store", "fine", f"{facts['store']}, {facts['waiting to be learned']} waiting to be learned")
 
 
+def _store_disk(settings: Settings) -> Check:
+    file = store_file(settings.store.url)
+    return replace(_disk(file), what="store's disk") if file else Check("store's disk", "fine", "not a file's")
+
+
 def _no_store_yet(file: Path) -> Check:
-    there = next(folder for folder in file.parents if folder.exists())
+    there = _there(file.parent)
     if there.is_dir() and os.access(there, os.W_OK):
         return Check("store", "fine", f"none yet; the bot makes {file} when it starts")
     return Check("store", "missing", f"none yet, and {file} can't be made", "Correct store.url, or let the bot write there.")
@@ -247,7 +263,8 @@ def without_password(url: str) -> str:
 
 async def store_facts(url: str) -> dict[str, str | int]:
     """Asks the store; one that isn't there yet isn't made. Errors: ValueError, StoreError."""
-    shown = without_password(url)
+    file = store_file(url)
+    shown = f"sqlite:///{file}" if file else without_password(url)
     if file_to_be_made(url):
         return {"store": shown, "answers": "no: there is none yet; the bot makes it when it starts"}
     opened = await open_store(url)

@@ -1,4 +1,4 @@
-"""All that is kept about a person, as zip files they can take away: one JSON file and their photos. Knows no Discord.
+"""What is kept about a person, as zip files they can take away: their photos and one JSON file of facts. Knows no Discord.
 
 Only what fits an upload is held in memory at a time: a large collection comes in several parts.
 """

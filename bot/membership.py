@@ -32,9 +32,14 @@ class Membership:
             if guild_id == EVERYWHERE:
                 continue
             if guild_id in joined:
-                await self._mark(guild_id, app_id, None)
+                await self.here(guild_id, app_id)
             else:
                 await self.left(guild_id, app_id, unmarked=False)
+
+    async def here(self, guild_id: GuildId, app_id: int) -> None:
+        """The bot is there: from now on, not being there means that it was removed. To be noted before anything is kept of a server, since
+        it may be removed while it is offline."""
+        await self._mark(guild_id, app_id, None)
 
     async def left(self, guild_id: GuildId, app_id: int, unmarked: bool = True) -> None:
         """`unmarked`: Discord has said so itself, so that no mark is needed to believe it."""

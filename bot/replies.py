@@ -106,7 +106,7 @@ REFUSALS: dict[RefusalCode, Callable[[Facts], str]] = {
     "question_too_long": lambda f: f"That question has {f['length']} characters; up to {f['limit']} fit. Ask it in fewer words.",
     "people_off": lambda f: "People are off here: I learn pets and things only. Choose `pet` or `object` at `kind`.",
     "people_off_everywhere": lambda f: (
-        "People are switched off for all servers: nobody's face is looked at. Ask whoever runs the bot to set `engine.people = true`; then run this again."
+        "People are switched off for all servers: nobody is recognised by their face. Ask whoever runs the bot to set `engine.people = true`; then run this again."
     ),
     "people_off_here": lambda f: (
         "People are off on this server: I learn pets and things only. Whoever manages it can change that: run `/people allow`."
@@ -580,7 +580,7 @@ PEOPLE_ALLOWED = (
 )
 PEOPLE_FORBIDDEN = (
     "Nobody's face is recognised here any more, and no person can be taught. What was learned of people is kept and not used; each of them "
-    "can have it deleted with `/people withdraw`, and you can with `/concepts forget`. Pets and things are as before."
+    "can have it deleted with `/people withdraw`, and you can with `/concepts forget` (private ones with `/server forget`). Pets and things are as before."
 )
 
 
@@ -639,7 +639,7 @@ def _pictures(kept: Kept) -> str:
 
 PROMISE = (
     "-# Photos you teach with are kept without their metadata until you forget the concept. Photos given to `/describe`, `/ask` and "
-    "`/where` are looked at and not kept; where you press a button under an answer, their vectors are, with what you said. I read no messages, and nothing is used for anything but naming what you taught."
+    "`/where` are looked at and not kept; where you press a button under an answer, their vectors (never those of a face) are, with a fingerprint of the photo and what you said. I read no messages, and nothing is used for anything but naming what you taught."
 )
 
 

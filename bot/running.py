@@ -18,6 +18,8 @@ import aiohttp
 import discord
 from yarl import URL
 
+from concept_store.errors import StoreError
+
 from .config import Settings
 from .supervisor import Address, engine_for
 
@@ -29,6 +31,7 @@ WELCOME = (
     "it is ready. Then hand another photo of it to `/describe`, or ask with `/ask`.\n"
     "-# The messages are gone when the program ends; what I have learned stays."
 )
+STORE_FAILED = "Is there room on its disk? `myvlm doctor` looks."
 STEP_S = 8.0  # one step of closing takes at most so long
 
 
@@ -77,6 +80,12 @@ async def run_on_discord(settings: Settings, engine: Address | None = None) -> N
             raise CantRun(f"Discord at {place} answers {error.status}. Check discord.api_base, or try again later.") from error
         except aiohttp.ClientConnectionError as error:
             raise CantRun(f"Discord can't be reached at {settings.discord.api_base}: {error}. Check the network.") from error
+        except discord.GatewayNotFound as error:
+            raise CantRun(f"Discord at {settings.discord.api_base} doesn't name its gateway. Try again later.") from error
+        except discord.ConnectionClosed as error:
+            raise CantRun(f"Discord has ended the connection ({error.code}). Was the token reset? Then copy the new one.") from error
+        except StoreError as error:
+            raise CantRun(f"{error} {STORE_FAILED}") from error
 
 
 async def run_on_page(settings: Settings, open_browser: bool = True) -> None:
@@ -96,6 +105,8 @@ async def run_on_page(settings: Settings, open_browser: bool = True) -> None:
                 await asyncio.Event().wait()
         except SetupError as error:
             raise CantRun(f"The page can't be shown: {error}. Choose another playground.port.") from error
+        except StoreError as error:
+            raise CantRun(f"{error} {STORE_FAILED}") from error
 
 
 def point_at(settings: Settings) -> None:
@@ -117,7 +128,6 @@ async def _engine(settings: Settings, known: Address | None) -> AsyncIterator[Ad
 
 @contextlib.asynccontextmanager
 async def _bot(settings: Settings, engine: Address) -> AsyncIterator[MyVlmBot]:
-    from concept_store.errors import StoreError
     from concept_store.store import open_store
 
     from .app import MyVlmBot

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from .errors import StoreUnusable
 from .records import (
     Announce,
     Box,
@@ -256,15 +257,28 @@ class ConceptStore(Protocol):
         many those were."""
 
 
-def file_to_be_made(url: str) -> Path | None:
-    """What `open_store` would make, where nothing is kept yet. None in memory, and for plug-ins, which see to it themselves.
-    Errors: StoreUnusable."""
+def store_file(url: str) -> Path | None:
+    """Where a SQLite store is, in full. None in memory, and for plug-ins, which see to it themselves. Errors: StoreUnusable."""
     if scheme_of(url) != "sqlite":
         return None
     from .sql.database import Place
 
-    path = Place.of(url).path
+    return Place.of(url).path
+
+
+def file_to_be_made(url: str) -> Path | None:
+    """What `open_store` would make, where nothing is kept yet. Errors: StoreUnusable."""
+    path = store_file(url)
     return path if path and not path.exists() else None
+
+
+def copy_store(url: str, file: Path) -> None:
+    """Writes a whole copy of a SQLite store to `file`, which must not be there yet, while the bot runs or not. Errors: StoreUnusable."""
+    if scheme_of(url) != "sqlite":
+        raise StoreUnusable("Only a SQLite store is copied like this. Use the backup command of your database.")
+    from .sql.database import Place, copy_to
+
+    copy_to(Place.of(url), file)
 
 
 async def open_store(url: str) -> ConceptStore:

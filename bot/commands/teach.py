@@ -168,6 +168,7 @@ async def keep(interaction: Interaction, lesson: Lesson, photos: Sequence[Photo]
         subject_id=UserId(lesson.member.id) if lesson.member else None,
     )
     pictures = [NewPhoto(photo.data, photo.thumbnail, photo.digest) for photo in photos]
+    await bot.note_membership(interaction.guild_id)
     try:
         return await bot.store.create_concept(new, pictures, bot.settings.teaching.max_concepts_per_owner)
     except NameTaken:

@@ -29,6 +29,7 @@ PRAGMAS = (
     "synchronous=FULL",  # a commit that has returned survives a power cut too, not only a kill
     "secure_delete=ON",  # deleted photos are overwritten, not only unlinked
 )
+OWNER_ONLY = 0o600  # photos and vectors of faces are nobody else's on the machine
 READERS_END_S = 0.5  # how long a deletion waits for those who still read an earlier moment
 
 
@@ -158,6 +159,7 @@ async def make_file(place: Place, busy_timeout_s: float) -> None:
         return
     try:
         place.path.parent.mkdir(parents=True, exist_ok=True)
+        place.path.touch(mode=OWNER_ONLY)  # SQLite gives the log and the index beside it the same rights
         await asyncio.to_thread(switch_to_wal, place, busy_timeout_s)
     except (OSError, sqlite3.Error) as e:
         raise StoreUnusable(
@@ -180,6 +182,29 @@ def switch_to_wal(place: Place, busy_timeout_s: float) -> None:
                 time.sleep(0.02)
     finally:
         connection.close()
+
+
+def copy_to(place: Place, file: Path) -> None:
+    """A whole copy of the database as it is at one moment, its write-ahead log included, while others use it; for its owner's eyes only.
+    Complete or not at all. Errors: StoreUnusable."""
+    begun = file.with_name(f"{file.name}.partial")
+    try:
+        if file.exists():
+            raise StoreUnusable(f"There is a {file} already. Name a file that isn't there yet.")
+        if place.path is None or not place.path.is_file():
+            raise StoreUnusable(f"There is nothing to copy: {place.name} isn't a file yet.")
+        begun.unlink(missing_ok=True)
+        begun.touch(mode=OWNER_ONLY)
+        source, target = (sqlite3.connect(address, uri=True) for address in (f"{place.address}?mode=ro", begun.absolute().as_uri()))
+        try:
+            source.backup(target)
+        finally:
+            source.close()
+            target.close()
+        begun.rename(file)
+    except (OSError, sqlite3.Error) as e:
+        begun.unlink(missing_ok=True)
+        raise StoreUnusable(f"{place.name} can't be copied to {file}: {e}.") from e
 
 
 async def works(connection: AsyncConnection) -> bool:

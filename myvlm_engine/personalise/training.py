@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """Settings of the loop. The defaults are what `myvlm eval concepts` was measured with; the paper's are in method.md."""
+    """Settings of the loop. The defaults are what `myvlm eval concepts` was measured with; the paper's are in docs/gpu.md."""
 
     steps: int = 60
     rate: float = 0.1  # AdamW; e is rescaled at every use, so this is an angle, not a length

@@ -165,12 +165,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pets", nargs="+", type=Path, default=[], help="folders of which only photos with a dog or a cat are taken")
     parser.add_argument("--at-most", type=int, default=350, help="photos of --pets")
     parser.add_argument("--encoder", default="embedded")
+    parser.add_argument("--device", default="cpu", help="where a CLIP model runs: cpu, cuda, mps")
     parser.add_argument("--regions", type=int, default=REGIONS_PER_PHOTO, help="kept of each photo")
     parser.add_argument("--drawn", type=int, default=DRAWN_PICTURES, help="pictures that no camera took, beside the photos")
     parser.add_argument("--every", action="store_true", help="use the held-out half of the photos too")
     parser.add_argument("--out", type=Path, help="default: where the encoder will look for it")
     given = parser.parse_args(arguments)
-    encoder, paths = load_encoder(given.encoder), photos_in(given.folders, given.every)
+    encoder, paths = load_encoder(given.encoder, given.device), photos_in(given.folders, given.every)
     paths += with_a_pet(encoder, tqdm(photos_in(given.pets, given.every), desc="looking for pets"), given.at_most)
     photos = [kept_regions(encoder, read_photo(path), given.regions) for path in tqdm(paths, desc="seeing")]
     photos += [kept_regions(encoder, drawn_picture(n), given.regions) for n in tqdm(range(given.drawn), desc="drawing")]

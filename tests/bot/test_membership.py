@@ -80,8 +80,7 @@ async def test_without_grace_it_goes_at_once(store, days, membership):
 
 
 async def test_the_bot_marks_a_server_it_leaves(town):
-    await town.alice.slash(town.channel, "teach", name="Biscuit", kind="pet", **uploads(RED))
-    await town.bot._check_membership()
+    await town.alice.slash(town.channel, "teach", name="Biscuit", kind="pet", **uploads(RED))  # marked before anything is kept
     assert (await town.store.setting(GuildId(town.guild.id), SETTING))["left_at"] is None
     guild = town.bot.get_guild(town.guild.id)
     await town.bot.on_guild_remove(guild)

@@ -56,7 +56,7 @@ def test_every_command_explains_itself():
         *("recall", "precision", "macro_f1", "specificity", "rank1", "false_name_photos", "asked", "asked_wrong"),
         *("where_iou", "where_half"),
         *("name_recall", "name_recall_recognised", "name_precision", "name_f1", "text_similarity"),
-        *("usable_p50", "learned_p50", "describe_p50"),
+        *("usable_p50", "learned_p50", "describe_p50", "fit_p50", "any_name_negatives", "wrong_name_subjects"),
     ],
 )
 def test_the_help_defines_every_figure_of_eval_concepts(figure):
@@ -118,8 +118,29 @@ def test_store_info_tells_where_and_how_many(tmp_path):
     asyncio.run(made("sqlite:///data/myvlm.sqlite3"))
     result = runner.invoke(app, ["store", "info"])
     assert result.exit_code == 0, result.stderr
-    assert "store: sqlite:///data/myvlm.sqlite3" in result.output
+    assert f"store: sqlite:///{Path.cwd()}/data/myvlm.sqlite3" in result.output
     assert "waiting to be learned: 0" in result.output
+
+
+def test_a_store_is_copied_once(tmp_path):
+    asyncio.run(made("sqlite:///data/myvlm.sqlite3"))
+    result = runner.invoke(app, ["store", "backup", "copy.sqlite3"])
+    assert result.exit_code == 0, result.stderr
+    assert "keep it as safe as the store" in result.output
+    asyncio.run(made("sqlite:///copy.sqlite3"))
+    again = runner.invoke(app, ["store", "backup", "copy.sqlite3"])
+    assert again.exit_code == 2 and "There is a copy.sqlite3 already" in again.stderr
+
+
+@pytest.mark.parametrize(("command", "missing"), [("try", "simcord"), ("bot", "discord"), ("engine", "psutil")])
+def test_what_is_not_installed_is_said(monkeypatch, command, missing):
+    monkeypatch.setenv("DISCORD_TOKEN", "x")
+    monkeypatch.setitem(sys.modules, missing, None)
+    for module in ("bot.running", "myvlm_engine.serving", "myvlm_engine.malloc"):  # imported anew
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    result = runner.invoke(app, [command])
+    assert result.exit_code == 2, result.output
+    assert f"{missing} isn't installed. In the project's folder: `make setup`" in result.stderr
 
 
 async def made(url):
@@ -129,7 +150,7 @@ async def made(url):
 def test_doctor_asks_a_store_that_is_there():
     asyncio.run(made("sqlite:///mine.sqlite3"))
     check = doctor._store(Settings(store=StoreSettings(url="sqlite:///mine.sqlite3")))
-    assert (check.state, check.found) == ("fine", "sqlite:///mine.sqlite3, 0 waiting to be learned")
+    assert (check.state, check.found) == ("fine", f"sqlite:///{Path.cwd()}/mine.sqlite3, 0 waiting to be learned")
 
 
 def test_doctor_says_where_no_store_can_be_made(tmp_path):
@@ -159,6 +180,7 @@ def plug_in(folder, monkeypatch):
 
 def test_doctor_shows_a_row_for_everything_and_what_to_do():
     result = runner.invoke(app, ["doctor"])
+    assert "no config.toml here" in result.output
     for what in ("Python", "disk", "settings", "bot", "page", "model", "encoder", "engine", "store", "Discord"):
         assert what in result.output
     assert "no token" in result.output

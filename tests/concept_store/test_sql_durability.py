@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import text
 
 from concept_store.conformance.samples import ANNA, LEASE_S, UserId, create, scope
-from concept_store.errors import StoreUnavailable
+from concept_store.errors import StoreUnavailable, StoreUnusable
 from concept_store.sql import open_sql_store
+from concept_store.store import copy_store
 
 CREATES_FOR_EVER = """
 import asyncio, itertools, sys
@@ -73,6 +74,45 @@ async def test_a_file_is_kept_safely(url: str):
         assert asked == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
         assert await connection.scalar(text("PRAGMA busy_timeout")) == 30_000
         assert await connection.scalar(text("PRAGMA secure_delete")) == 1
+    await store.close()
+
+
+async def test_a_copy_holds_all_that_was_kept_while_the_store_is_open(url: str, tmp_path: Path):
+    """The file alone doesn't: what is new is in the log beside it."""
+    store = await open_sql_store(url)
+    for number in range(3):
+        await create(store, f"concept {number}", photos=2)
+    copy_store(url, tmp_path / "copy.sqlite3")
+    await create(store, "later")
+    await store.close()
+    copy = await open_sql_store(f"sqlite:///{tmp_path}/copy.sqlite3")
+    assert sorted(one.name for one in await copy.known(scope())) == ["concept 0", "concept 1", "concept 2"]
+    assert [len(await copy.photos(one.id)) for one in await copy.known(scope())] == [2, 2, 2]
+    await copy.close()
+
+
+async def test_a_copy_is_never_half_of_one_and_replaces_nothing(url: str, tmp_path: Path):
+    file = tmp_path / "copy.sqlite3"
+    with pytest.raises(StoreUnusable, match=r"There is nothing to copy: .*store.sqlite3 isn't a file yet"):
+        copy_store(url, file)
+    await (await open_sql_store(url)).close()
+    with pytest.raises(StoreUnusable, match=r"can't be copied to .*nowhere"):
+        copy_store(url, tmp_path / "nowhere" / "copy.sqlite3")
+    file.write_text("mine")
+    with pytest.raises(StoreUnusable, match=r"There is a .*copy.sqlite3 already. Name a file that isn't there yet"):
+        copy_store(url, file)
+    assert file.read_text() == "mine" and not list(tmp_path.glob("*.partial"))
+    with pytest.raises(StoreUnusable, match="Use the backup command of your database"):
+        copy_store("paper://drawer", file)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such rights")
+async def test_nobody_else_on_the_machine_reads_it(url: str, tmp_path: Path):
+    store = await open_sql_store(url)
+    await create(store)
+    copy_store(url, tmp_path / "copy.sqlite3")
+    rights = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    assert {"store.sqlite3", "store.sqlite3-wal", "copy.sqlite3"} <= rights.keys() and set(rights.values()) == {0o600}
     await store.close()
 
 
