@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from concept_store.names import name_key
@@ -51,9 +51,20 @@ class Look:
     doubtful: tuple[Match, ...] = ()
 
 
+def fitting(look: Look, question: str | None) -> Look:
+    """As many as one answer holds, surest first: those asked about by name before others."""
+    asked = set(mentioned(question, [match.concept.name for match in (*look.certain, *look.doubtful)])) if question else set()
+
+    def first(matches: Sequence[Match], at_most: int) -> tuple[Match, ...]:
+        kept = sorted(matches, key=lambda match: match.concept.name not in asked)[:at_most]
+        return tuple(match for match in matches if match in kept)
+
+    return replace(look, certain=first(look.certain, AT_MOST), doubtful=first(look.doubtful, DOUBTS))
+
+
 @dataclass(frozen=True)
 class Recognised:
-    """A concept whose head fired. `score`: 0..1; `learning`: its embedding isn't finished yet."""
+    """A concept whose head fired. `score`: 0..1; `learning`: its embedding isn't finished yet; `told`: a member said so of this photo."""
 
     name: str
     class_noun: str
@@ -61,6 +72,7 @@ class Recognised:
     how: Literal["embedding", "substitution", "missing"]
     learning: bool
     concept_id: ConceptId = NOBODY
+    told: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,8 +109,8 @@ class Answerer:
         balance = await self.balance(look.scope)
         found = await self.store.match(look.scope, look.sights, balance.asked_from, LOOKED_AT, look.photo.digest)
         allowed = await self._allowed(found, look.scope)
-        certain = [match for match in allowed if match.score >= balance.named_from][:AT_MOST]
-        doubtful = [match for match in allowed if match.score < balance.named_from][:DOUBTS]
+        certain = [match for match in allowed if match.score >= balance.named_from]
+        doubtful = [match for match in allowed if match.score < balance.named_from]
         return Look(look.photo, look.scope, look.sights, tuple(certain), tuple(doubtful))
 
     async def find(self, look: Look, concept: Concept) -> Match | None:
@@ -129,6 +141,7 @@ class Answerer:
     async def said_of(self, look: Look, question: str | None) -> Answer:
         """Whoever is asked about by name and isn't seen is said to be missed, without asking the model."""
         missed = await self._missed(look, question)
+        look = fitting(look, question)
         said = None if missed else await self._said(look.photo, look.scope, question, look.certain)
         return Answer(
             text=said.text if said else "",
@@ -141,18 +154,21 @@ class Answerer:
         )
 
     async def _missed(self, look: Look, question: str | None) -> tuple[str, ...]:
-        """Errors: Refusal of `refuse_person` where nobody else has that name, StoreError."""
+        """Errors: Refusal not_met, and of `refuse_person` where nobody else has that name; StoreError."""
         if not question:
             return ()
-        named: dict[str, list[Concept]] = {}
+        # first, since of names that sound alike theirs are meant
+        named: dict[str, list[Concept]] = {match.concept.name: [] for match in look.certain}
         for concept in await self.store.known(look.scope):
-            if concept.has_head:
-                named.setdefault(concept.name, []).append(concept)
+            named.setdefault(concept.name, []).append(concept)
         fired = {name_key(match.concept.name) for match in look.certain}
         missed = tuple(name for name in mentioned(question, list(named)) if name_key(name) not in fired)
         for name in missed:
-            if not any([await self._allows(one, look.scope) for one in named[name]]):
-                await self.refuse_person(named[name][0], look.scope)
+            met = [one for one in named[name] if one.has_head]
+            if not met:
+                raise Refusal("not_met", name=name)
+            if not any([await self._allows(one, look.scope) for one in met]):
+                await self.refuse_person(met[0], look.scope)
         return missed
 
     async def _others(self, look: Look) -> tuple[Concept, ...]:
@@ -241,6 +257,7 @@ def recognised(matches: Sequence[Match], reply: AnswerReply | None) -> tuple[Rec
             how=how.get(match.concept.name, "missing"),
             learning=match.concept.state is not State.READY,
             concept_id=match.concept.id,
+            told=match.told,
         )
         for match in matches
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,7 @@ class Reason:
     number: int = 0  # of the taught photo, from 1; 0: none can be told
     of: int = 0
     thumbnail: bytes | None = None
+    told: bool = False
 
 
 async def reasons(store: ConceptStore, look: Look) -> list[Reason]:
@@ -28,7 +29,7 @@ async def reasons(store: ConceptStore, look: Look) -> list[Reason]:
 
 
 async def _reason(store: ConceptStore, look: Look, match: Match) -> Reason:
-    plain = Reason(match.concept.name, match.score, match.box)
+    plain = Reason(match.concept.name, match.score, match.box, told=match.told)
     sight = next((sight for sight in look.sights if match.spoke in sight.boxes), None)
     if sight is None or match.spoke is None:
         return plain
@@ -37,7 +38,7 @@ async def _reason(store: ConceptStore, look: Look, match: Match) -> Reason:
     if not photos or len(taught) != len(photos):  # this encoder hasn't seen them all: which is which can't be told
         return plain
     alike = most_alike(sight.vectors[sight.boxes.index(match.spoke)], taught)
-    return Reason(plain.name, plain.score, plain.box, alike + 1, len(photos), _shown(photos[alike]))
+    return replace(plain, number=alike + 1, of=len(photos), thumbnail=_shown(photos[alike]))
 
 
 def most_alike(vector: np.ndarray, taught: list[Regions]) -> int:

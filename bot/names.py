@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from concept_store.names import name_key
+from concept_store.names import VARIATION, name_key
 
 from .errors import Refusal
 
@@ -44,7 +44,7 @@ def clean_name(name: str) -> str:
     """Trimmed, composed, single spaces. Errors: Refusal name_…"""
     if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name.strip()):
         raise Refusal("name_lines")
-    name = unicodedata.normalize("NFC", " ".join(name.replace("\ufe0f", "").replace("\ufe0e", "").split()))
+    name = unicodedata.normalize("NFC", " ".join(name.translate(VARIATION).split()))
     if not name:
         raise Refusal("name_empty")
     if emoji := CUSTOM_EMOJI.search(name):  # before its length, of which nobody typed the most
@@ -108,7 +108,9 @@ def clean_noun(noun: str | None) -> str:
 
 def clean_question(question: str) -> str:
     """One line. Errors: Refusal question_empty, question_too_long."""
-    cleaned = " ".join("".join(" " if unicodedata.category(letter)[0] == "C" else letter for letter in question).split())
+    joined = lambda at: question[at] in JOINERS and not _invisible(question, at)
+    seen = (" " if unicodedata.category(letter)[0] == "C" and not joined(at) else letter for at, letter in enumerate(question))
+    cleaned = " ".join("".join(seen).split())
     if not _sayable(cleaned):
         raise Refusal("question_empty")
     if len(cleaned) > QUESTION_LIMIT:
@@ -131,16 +133,18 @@ DETERMINER = re.compile(
     r"\b(this|that|these|those|my|your|his|her|its|our|their|whose|which|much|more|no|one|two|three|four|five|six|\d+) $", re.IGNORECASE
 )
 POINTING = re.compile(r"\b(this|that) $", re.IGNORECASE)  # "is this biscuit?" asks for the name
+DOTTED = re.compile(r"(?<![\w'])([^\W\d_]|mrs?|ms|mx|dr|st|sr|jr|prof|sgt|capt|col|gen|lt)\.", re.IGNORECASE)  # "Mr.", as the engine has it
 ACCENT = re.compile("[\u0300-\u036f]")  # of Latin, Greek and Cyrillic letters; those of other scripts make other letters
 UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")  # scripts without spaces between words
 
 
 def mentioned(text: str, names: Sequence[str]) -> list[str]:
     """Those of the names that stand in the text as words of their own, compared without case, accents and the kind of dash, and without an
-    article before them. The longest name is found first and used up, so that "Biscuit Junior" is no mention of "Biscuit"."""
+    article before them. The longest name is found first and used up, so that "Biscuit Junior" is no mention of "Biscuit"; of those that
+    sound alike (José, Jose) the one that is written like this, then the first of `names`."""
     written, found = _plain(text), []
     left = written.lower()
-    for name in sorted(names, key=len, reverse=True):
+    for name in sorted(names, key=lambda name: (len(_inside(_plain(name))), _key_in(name, text)), reverse=True):
         pattern = _as_words(_inside(_plain(name).lower()))
         meant = [hit for hit in pattern.finditer(left) if not _common(written, hit)]
         if meant and not _only_helps(name, text):
@@ -149,10 +153,16 @@ def mentioned(text: str, names: Sequence[str]) -> list[str]:
     return found
 
 
+def _key_in(name: str, text: str) -> int:
+    """How much of the text is the name as it is written, signs and accents included."""
+    return len(name) if name_key(name) in name_key(text) else 0
+
+
 def _plain(text: str) -> str:
     """Without accents, with one kind of apostrophe, dash and space: telephones write ’ where a keyboard writes '."""
     letters = "".join(letter for letter in unicodedata.normalize("NFD", text) if not ACCENT.match(letter))
-    return " ".join(re.sub("[\u2010-\u2015\u2212-]", " ", letters.replace("’", "'")).split())
+    spaced = re.sub("[\u2010-\u2015\u2212-]", " ", letters.replace("’", "'").translate(VARIATION))
+    return " ".join(DOTTED.sub(r"\1 ", spaced).split())
 
 
 def _inside(name: str) -> str:

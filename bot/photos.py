@@ -17,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 
+import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .errors import Refusal
@@ -32,6 +33,7 @@ JPEG_QUALITY = 90
 LIKENESS_PX = 16
 SMALLEST_PX = 16  # the shorter side of what is kept: with less nothing can be told from anything
 SAME_LEVELS = 4.0  # mean difference of two miniatures, of 255
+SAME_PATTERN, PLAIN_LEVELS = 0.98, 1.0  # correlation of them without their mean colour; and of 255, below which there is no pattern
 
 IN_PROCESS_BYTES = 64 * 1024 * 1024  # decoding that takes more is done in a process of its own: the bot stays under 200 MB
 BYTES_A_PIXEL = {"JPEG": 1, "MPO": 1, "PNG": 4, "GIF": 6, "WEBP": 16, "HEIF": 16}  # peaks, measured with Pillow 13; progressive JPEG: 4
@@ -159,11 +161,21 @@ def read_photo(data: bytes, limits: PhotoLimits, which: int = 0) -> Photo:
 
 
 def same_photo(one: Photo, other: Photo) -> bool:
-    """The same picture, perhaps saved again, scaled or compressed harder."""
+    """The same picture, perhaps saved again, scaled, compressed harder or mirrored (which the encoder takes for the same)."""
     if one.digest == other.digest:
         return True
-    differences = (abs(a - b) for a, b in zip(one.likeness, other.likeness, strict=True))
-    return sum(differences) / len(one.likeness) <= SAME_LEVELS
+    mine, theirs = (np.frombuffer(photo.likeness, np.uint8).reshape(LIKENESS_PX, LIKENESS_PX, 3).astype(float) for photo in (one, other))
+    return _same_miniature(mine, theirs) or _same_miniature(mine, theirs[:, ::-1])
+
+
+def _same_miniature(mine: np.ndarray, theirs: np.ndarray) -> bool:
+    """Of small things before a dark or plain background little differs: there the pattern has to be the same, too."""
+    difference = float(np.abs(mine - theirs).mean())
+    pattern, other = mine - mine.mean((0, 1)), theirs - theirs.mean((0, 1))
+    strength = float(np.linalg.norm(pattern) * np.linalg.norm(other))
+    if min(pattern.std(), other.std()) < PLAIN_LEVELS:  # nothing to be seen in it
+        return difference <= PLAIN_LEVELS
+    return difference <= SAME_LEVELS and float((pattern * other).sum()) >= SAME_PATTERN * strength
 
 
 def distinct(photos: Sequence[Photo]) -> list[Photo]:

@@ -459,6 +459,8 @@ def where(concept: Concept, found: Match | None, certain: bool) -> str:
         return f"I don't see {concept.name} in this photo."
     if found.box is None:
         return f"**{concept.name}** is in this photo because somebody told me so; where, I can't tell."
+    if found.told:
+        return f"**{concept.name}** is in this photo because somebody told me so; I think it is here."
     if not certain:
         return f"Perhaps **{concept.name}** is here: I'm only {percent(found.score)} sure."
     return f"**{concept.name}** is here, {percent(found.score)} sure."
@@ -469,6 +471,8 @@ def why(square: str, reason: Reason) -> str:
         return f"**{reason.name}**: somebody told me that it is in this photo."
     which = f"photo {reason.number} of the {reason.of}" if reason.of > 1 else "the photo"
     alike = f" It looks most like {which} I was taught with." if reason.number else ""
+    if reason.told:
+        return f"{square} **{reason.name}**: somebody told me that it is in this photo. I think it is in the frame.{alike}"
     return f"{square} **{reason.name}**, {percent(reason.score)} sure, because of what is in the frame.{alike}"
 
 
@@ -495,7 +499,7 @@ def recognised(answer: Answer) -> str:
 
 def _recognised(one: Recognised, asked: bool) -> str:
     """An answer to a question needs no name; a caption does."""
-    sure = f"**{one.name}** recognised, {percent(one.score)} sure"
+    sure = f"**{one.name}**: somebody told me so" if one.told else f"**{one.name}** recognised, {percent(one.score)} sure"
     if one.how == "substitution":
         why = "still learning to say it" if one.learning else "learned for another model"
         return f"{sure}; the name stands in for “{one.class_noun}” ({why})"

@@ -153,6 +153,7 @@ class Match:
     score: float
     box: Box | None  # where it is
     spoke: Box | None = None  # the box of the region that said so, as it stands in the sights
+    told: bool = False  # a member said so of this photo; `box` is where the head thinks that it is
 
 
 @dataclass(frozen=True, eq=False)

@@ -105,7 +105,8 @@ class ConceptStore(Protocol):
 
     async def offer_faces(self, photo_id: PhotoId, faces: Sequence[Box]) -> None:
         """Its teacher is asked which of these is meant. What was offered in the concept's other photos is offered no more, and what
-        was chosen in this one is forgotten. Errors: NotFound."""
+        was chosen in this one is forgotten; so is what encoders saw in photos that no head knows yet (those without a box): whoever else
+        is in them has agreed to nothing, and the answer may never come. Errors: NotFound."""
 
     async def choose_face(self, photo_id: PhotoId, face: Box) -> None:
         """This one is meant, whatever an encoder sees there later. Errors: NotFound."""

@@ -47,10 +47,18 @@ async def right(interaction: Interaction, fact: str) -> None:
     seen = [concept for concept in named if concept and visible(concept, asker, interaction.guild_id)]
     if not seen:
         raise Refusal("nobody_recognised")
-    for concept in seen:
-        await keep(interaction, concept, look, present=True)
-    await reply(interaction, views.said(replies.confirmed([concept.name for concept in seen]), views.GREEN))
-    refit(interaction, *seen)
+    kept, refused = [], []
+    for concept in seen:  # one that is refused is no reason to lose the others
+        try:
+            await keep(interaction, concept, look, present=True)
+            kept.append(concept)
+        except (Refusal, NotFound) as error:
+            refused.append(error)
+    if not kept:
+        raise refused[0]
+    refit(interaction, *kept)
+    said = [replies.confirmed([concept.name for concept in kept]), *map(replies.sentence, refused)]
+    await reply(interaction, views.said("\n".join(said), views.GREEN))
 
 
 async def is_there(interaction: Interaction, fact: str) -> None:

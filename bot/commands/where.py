@@ -12,13 +12,14 @@ from discord import app_commands
 from concept_store.records import UserId
 
 from .. import replies, views
+from ..answering import fitting
 from ..drawing import boxed
 from ..errors import Refusal
 from ..marks import Mark
 from ..permissions import visible
 from ..responding import answering, reply
 from .concepts import named, suggest_names
-from .corrections import look_again
+from .corrections import look_again, question_of
 from .describe import explained, scope_of
 from .uploads import read_attachment, refuse_size
 
@@ -55,5 +56,6 @@ async def why(interaction: Interaction, fact: str) -> None:
     await interaction.response.defer()
     look = await look_again(interaction, Mark.unpack(fact))
     asker = UserId(interaction.user.id)
+    look = fitting(look, question_of(interaction))
     seen = tuple(match for match in look.certain if visible(match.concept, asker, interaction.guild_id))
     await reply(interaction, await explained(interaction, replace(look, certain=seen)))

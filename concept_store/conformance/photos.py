@@ -196,6 +196,18 @@ class PhotosContract(Contract):
             with pytest.raises(NotFound):
                 await refused
 
+    async def test_while_it_is_asked_whose_face_is_meant_no_vector_of_any_is_kept(self, store: ConceptStore) -> None:
+        made = await create(store, photos=2)
+        known, new = await store.photos(made.id)
+        for one in (known, new):
+            await store.save_regions(one.id, seen(0, 1))
+        await store.save_box(known.id, LEFT)
+        await store.offer_faces(new.id, [LEFT, RIGHT])
+        assert len(await store.regions(made.id, ENCODER)) == 1, "what the head knows stays"
+        await store.save_box(new.id, RIGHT)
+        await store.save_regions(new.id, seen(1))
+        assert len(await store.regions(made.id, ENCODER)) == 2
+
     async def test_regions_come_back_exactly_and_in_the_photos_order(self, store: ConceptStore) -> None:
         made = await create(store, photos=3)
         first, _, third = await store.photos(made.id)

@@ -23,6 +23,7 @@ class Found:
     score: float
     box: Box | None = None
     spoke: Box | None = None
+    told: bool = False
 
 
 class Matches(Part):
@@ -76,7 +77,7 @@ class Matches(Part):
             rows = await connection.execute(select_concepts().where(concepts.c.id.in_(chosen)))
             named: dict[ConceptId, Concept] = {row.id: concept_of(row) for row in rows}
         # one that was deleted a moment ago is nobody's match any more
-        return [Match(named[one], found[one].score, found[one].box, found[one].spoke) for one in chosen if one in named]
+        return [Match(named[one], found[one].score, found[one].box, found[one].spoke, found[one].told) for one in chosen if one in named]
 
 
 def surest(scores: Sequence[tuple[ConceptId, Scored]]) -> dict[ConceptId, Found]:
@@ -91,7 +92,8 @@ def surest(scores: Sequence[tuple[ConceptId, Scored]]) -> dict[ConceptId, Found]
 def corrected(found: dict[ConceptId, Found], said: dict[ConceptId, bool], threshold: float) -> dict[ConceptId, Found]:
     """What a member has said of this very photo counts more than any head; where it is, the head tells if it fires, too."""
     fired = {concept_id: one for concept_id, one in found.items() if one.score >= threshold}
-    there = {concept_id: replace(fired.get(concept_id, Found(1.0)), score=1.0) for concept_id, present in said.items() if present}
+    present = [concept_id for concept_id, is_there in said.items() if is_there]
+    there = {concept_id: replace(fired.get(concept_id, Found(1.0)), score=1.0, told=True) for concept_id in present}
     return there | {concept_id: one for concept_id, one in fired.items() if concept_id not in said}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..errors import NotFound
@@ -44,8 +44,10 @@ class Photos(Part):
     async def offer_faces(self, photo_id: PhotoId, faces: Sequence[Box]) -> None:
         concept = select(photo_table.c.concept_id).where(photo_table.c.id == photo_id).scalar_subquery()
         offered = {"faces": [list(face) for face in faces], "face": None}
-        async with self._db.write() as connection:
+        unknown = select(photo_table.c.id).where(photo_table.c.concept_id == concept, photo_table.c.box.is_(None))
+        async with self._db.write(forgets=True) as connection:
             await photo_must_exist(connection, photo_id)
+            await connection.execute(delete(photo_regions).where(photo_regions.c.photo_id.in_(unknown)))
             await connection.execute(update(photo_table).where(photo_table.c.concept_id == concept).values(faces=None))
             await connection.execute(update(photo_table).where(photo_table.c.id == photo_id).values(offered))
 

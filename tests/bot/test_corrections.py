@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import discord
 import pytest
 from bot_fakes import ENCODER, GREEN, RED, upload, uploads
+from PIL import Image
 
 from bot.engine_client import EngineError, EngineUnreachable
 from bot.marks import Mark
@@ -25,6 +27,18 @@ async def describe(town, who=None, photo=None, **more):
 
 async def concept(town, name="Biscuit", who=None):
     return await town.store.find(Scope((who or town.alice).id, town.guild.id), name)
+
+
+def halves():
+    image = Image.new("RGB", (96, 64), RED)
+    image.paste(GREEN, (48, 0, 96, 64))
+    return image
+
+
+def picture(image):
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return "halves.png", file.getvalue()
 
 
 def labels(message):
@@ -134,6 +148,35 @@ async def test_what_the_teacher_said_of_a_photo_nobody_else_changes(town, read):
     await town.alice.click(said, label="✓ right")
     refused = await town.bob.click(said, label="✗ not Biscuit")
     assert any("has already said how it is in this photo" in read(answer) for answer in refused.followups)
+
+
+@pytest.mark.parametrize("names", [("Rex", "Biscuit"), ("Biscuit", "Rex")])
+async def test_one_that_is_refused_is_no_reason_to_lose_what_is_right_about_others(town, read, names):
+    """Rex's teacher has said of another answer to the same photo that he isn't in it."""
+    town.engine.sees_quarters = True
+    teachers = {"Rex": town.alice, "Biscuit": town.bob}
+    for name, colour in zip(names, (RED, GREEN), strict=True):
+        await teach(town, name, colour, who=teachers[name])
+    photo = picture(halves())
+    said, other = await describe(town, photo=photo), await describe(town, photo=photo)
+    assert {"✗ not Rex", "✗ not Biscuit"} <= set(labels(said))
+    await town.alice.click(other, label="✗ not Rex")
+    carol = town.guild.add_member(town.env.create_user("carol"))
+    told = " ".join(read(answer) for answer in (await carol.click(said, label="✓ right")).followups)
+    assert "I'll remember that **Biscuit** is in this photo" in told and "has already said how it is in this photo" in told
+    kept = {name: await town.store.corrections((await concept(town, name)).id, ENCODER) for name in names}
+    assert [one.present for one in kept["Rex"]] == [False] and [one.present for one in kept["Biscuit"]] == [True]
+
+
+async def test_a_members_word_is_not_told_as_the_heads_certainty(town, read):
+    await teach(town)
+    unsure(town, 0.4)
+    told = await town.bob.click(await describe(town), label="Yes, Biscuit")
+    assert "**Biscuit**: somebody told me so" in read(told.response) and "sure" not in read(told.response)
+    why = read((await town.bob.click(told.response, label="Why?")).followups[-1])
+    assert "somebody told me that it is in this photo. I think it is in the frame." in why
+    place = read((await town.bob.slash(town.channel, "where", name="Biscuit", photo=upload(RED, 9))).response)
+    assert place.startswith("**Biscuit** is in this photo because somebody told me so; I think it is here")
 
 
 async def test_a_private_concept_is_neither_offered_in_public_nor_corrected_by_others(town, read):

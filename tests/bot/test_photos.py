@@ -223,6 +223,27 @@ def test_a_copy_saved_again_or_scaled_is_the_same_photo():
     assert all(same_photo(first, read_photo(copy, LIMITS)) for copy in copies)
 
 
+def test_a_mirrored_copy_is_the_same_photo():
+    original = Image.open(io.BytesIO(photo_of(RED, 1, (800, 600))))
+    mirrored = original.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    assert same_photo(read_photo(encoded(original, "PNG"), LIMITS), read_photo(encoded(mirrored, "JPEG", quality=70), LIMITS))
+
+
+@pytest.mark.parametrize("background", [(16, 16, 16), (255, 255, 255)])
+def test_small_things_before_a_plain_background_are_different_photos(background):
+    photos = []
+    for colour, place in ((RED, (130, 90)), ((40, 200, 40), (430, 330)), (BLUE, (600, 120))):
+        image = Image.new("RGB", (800, 600), background)
+        image.paste(colour, (*place, place[0] + 100, place[1] + 100))
+        photos.append(read_photo(encoded(image, "JPEG"), LIMITS))
+    assert len(distinct(photos)) == 3
+
+
+def test_nothing_but_one_colour_is_the_same_photo_only_of_that_colour():
+    plain = [read_photo(encoded(Image.new("RGB", (300, 300), c), "JPEG"), LIMITS) for c in ("white", "white", (245, 245, 245))]
+    assert same_photo(*plain[:2]) and not same_photo(*plain[1:])
+
+
 def test_different_photos_are_different_even_of_one_colour():
     photos = [read_photo(photo_of(colour, seed), LIMITS) for colour in (RED, BLUE) for seed in range(4)]
     assert len(distinct(photos)) == 8

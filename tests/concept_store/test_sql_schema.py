@@ -80,8 +80,8 @@ async def test_a_store_of_the_first_schema_is_brought_up_with_all_that_is_in_it(
     store = await open_sql_store(f"sqlite:///{path}")
     made = await create(store)
     first, second = await store.photos(made.id)
-    await store.save_regions(first.id, seen(0, 1))
     await store.offer_faces(first.id, [LEFT, RIGHT])
+    await store.save_regions(first.id, seen(0, 1))
     await store.close()
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
