@@ -86,6 +86,30 @@ def test_both_sides_of_a_subject_are_known_though_nothing_lies_between_them(worl
     assert not any(fires(fit, world.photo()) for _ in range(100))
 
 
+def nearly(world: World, photo: Views) -> Views:
+    """Saved again, or the next one of a burst."""
+    return Views(unit(photo.vectors + 0.1 * unit(world.random.standard_normal(photo.vectors.shape))), BOXES)
+
+
+def test_copies_of_one_photo_make_a_head_no_stricter_than_it_alone(world, monkeypatch):
+    """Under a head of its own copies a photo scores what no other photo of the subject will."""
+    monkeypatch.setitem(FLOOR_DEVIATIONS, "object", 1.0)
+    photo = world.photo(world.subject())
+    alone = fit_views([photo], [], [], world.bank)
+    copies = fit_views([photo, *(nearly(world, photo) for _ in range(3))], [], [], world.bank)
+    assert copies.head.yes_at <= 1.05 * alone.head.yes_at
+
+
+def test_a_copy_among_different_photos_changes_little(world, monkeypatch):
+    monkeypatch.setitem(FLOOR_DEVIATIONS, "object", 1.0)
+    subject = world.subject()
+    photos = [world.photo(subject, at, noise=0.7) for at in range(3)]
+    without = fit_views(photos, [], [], world.bank).head.yes_at
+    assert fit_views([*photos, nearly(world, photos[0])], [], [], world.bank).head.yes_at == pytest.approx(without, rel=0.1)
+    other = world.photo(subject, 3, noise=0.7)
+    assert not heads.twins(photos[0].vectors, other.vectors) and heads.twins(photos[0].vectors, nearly(world, photos[0]).vectors)
+
+
 def test_a_photo_that_has_nothing_in_common_with_the_others_adds_no_direction(world):
     """Where the subject isn't found in a photo, what is found there is the room."""
     subject, room = world.subject(), world.photo()
