@@ -167,7 +167,7 @@ class Answerer:
             met = [one for one in named[name] if one.has_head]
             if not met:
                 raise Refusal("not_met", name=name)
-            if not any([await self._allows(one, look.scope) for one in met]):
+            if not any([await self.allows(one, look.scope) for one in met]):
                 await self.refuse_person(met[0], look.scope)
         return missed
 
@@ -176,12 +176,12 @@ class Answerer:
         known = {concept.id: concept for concept in await self.store.known(look.scope)}
         likely = await self.store.neighbours(look.scope, look.sights, len(seen) + 25)
         others = [known[one] for one in likely if one in known and one not in seen]
-        return tuple([one for one in others if await self._allows(one, look.scope)])
+        return tuple([one for one in others if await self.allows(one, look.scope)])
 
     async def _allowed(self, matches: Sequence[Match], scope: Scope) -> list[Match]:
-        return [match for match in matches if await self._allows(match.concept, scope)]
+        return [match for match in matches if await self.allows(match.concept, scope)]
 
-    async def _allows(self, concept: Concept, scope: Scope) -> bool:
+    async def allows(self, concept: Concept, scope: Scope) -> bool:
         """Errors: StoreError."""
         try:
             await self.refuse_person(concept, scope)

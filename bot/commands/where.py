@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import discord
 from discord import app_commands
 
-from concept_store.records import UserId
+from concept_store.names import name_key
+from concept_store.records import Concept, UserId
 
 from .. import replies, views
 from ..answering import fitting
@@ -36,16 +37,27 @@ async def where(interaction: Interaction, name: str, photo: discord.Attachment, 
         refuse_size(photo.size, interaction.client.reader.limits.max_bytes, which=0)
         await interaction.response.defer(thinking=True, ephemeral=private)
         bot, scope = interaction.client, scope_of(interaction)
-        concept = await named(interaction, name)
-        if not concept.has_head:
-            raise Refusal("not_met", name=concept.name)
-        await bot.answerer.refuse_person(concept, scope)
+        called = await wanted(interaction, name)
         look = await bot.answerer.look(await read_attachment(bot.reader, photo, 0), scope)
-        found = await bot.answerer.find(look, concept)
+        found = max(filter(None, [await bot.answerer.find(look, one) for one in called]), key=lambda match: match.score, default=None)
+        concept = found.concept if found else called[0]
         certain = found is not None and found.score >= (await bot.answerer.balance(scope)).named_from
         place = await bot.answerer.place(look, found) if found else None
         drawn = await asyncio.to_thread(boxed, look.photo.data, [place])
         await reply(interaction, views.pictured(replies.where(concept, found, certain), drawn, look.photo.spoiler))
+
+
+async def wanted(interaction: Interaction, name: str) -> list[Concept]:
+    """Everybody of that name that may be looked for: one's own Biscuit, and the one that the server knows. Errors: Refusal unknown_concept,
+    not_met, and of `refuse_person` where nobody else is called so."""
+    answerer, scope, first = interaction.client.answerer, scope_of(interaction), await named(interaction, name)
+    called = [one for one in await interaction.client.store.known(scope) if name_key(one.name) == name_key(first.name) and one.has_head]
+    if not called:
+        raise Refusal("not_met", name=first.name)
+    allowed = [one for one in called if await answerer.allows(one, scope)]
+    if not allowed:
+        await answerer.refuse_person(called[0], scope)
+    return allowed
 
 
 where.autocomplete("name")(suggest_names)

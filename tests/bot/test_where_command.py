@@ -144,6 +144,17 @@ async def test_a_photo_that_was_posted_as_a_spoiler_stays_one(town, read):
     assert blurred((await town.bob.slash(town.channel, "describe", photo=(name, data))).response) == [False]
 
 
+async def test_of_two_of_one_name_the_one_that_is_there_is_found(town, read):
+    """Alice's own, and the one that the server knows."""
+    await town.alice.slash(town.channel, "teach", name="Biscuit", kind="pet", private=True, **uploads(RED))
+    await town.bob.slash(town.channel, "teach", name="Biscuit", kind="pet", **uploads(GREEN))
+    for colour in (RED, GREEN):
+        place = await town.alice.slash(town.channel, "where", name="Biscuit", photo=upload(colour, 9))
+        assert "**Biscuit** is here" in read(place.response)
+    place = await town.bob.slash(town.channel, "where", name="Biscuit", photo=upload(RED, 9))
+    assert "I don't see Biscuit" in read(place.response)
+
+
 async def test_where_somebody_was_told_to_be_and_no_head_sees_it_no_frame_is_claimed(town, read):
     await teach(town)
     said = (await town.bob.slash(town.channel, "describe", photo=upload(GREEN, 9))).response
