@@ -143,19 +143,15 @@ def mentioned(text: str, names: Sequence[str]) -> list[str]:
     article before them. The longest name is found first and used up, so that "Biscuit Junior" is no mention of "Biscuit"; of those that
     sound alike (José, Jose) the one that is written like this, then the first of `names`."""
     written, found = _plain(text), []
-    left = written.lower()
-    for name in sorted(names, key=lambda name: (len(_inside(_plain(name))), _key_in(name, text)), reverse=True):
+    left, typed = written.lower(), name_key(text)
+    as_written = lambda name: len(name) if name_key(name) in typed else 0  # signs and accents included
+    for name in sorted(names, key=lambda name: (len(_inside(_plain(name))), as_written(name)), reverse=True):
         pattern = _as_words(_inside(_plain(name).lower()))
         meant = [hit for hit in pattern.finditer(left) if not _common(written, hit)]
         if meant and not _only_helps(name, text):
             found.append(name)
             left = pattern.sub(lambda hit: "\n" * len(hit[0]), left)  # as long as before: places stay
     return found
-
-
-def _key_in(name: str, text: str) -> int:
-    """How much of the text is the name as it is written, signs and accents included."""
-    return len(name) if name_key(name) in name_key(text) else 0
 
 
 def _plain(text: str) -> str:

@@ -31,7 +31,6 @@ WELCOME = (
     "it is ready. Then hand another photo of it to `/describe`, or ask with `/ask`.\n"
     "-# The messages are gone when the program ends; what I have learned stays."
 )
-STORE_FAILED = "Is there room on its disk? `myvlm doctor` looks."
 STEP_S = 8.0  # one step of closing takes at most so long
 
 
@@ -84,8 +83,6 @@ async def run_on_discord(settings: Settings, engine: Address | None = None) -> N
             raise CantRun(f"Discord at {settings.discord.api_base} doesn't name its gateway. Try again later.") from error
         except discord.ConnectionClosed as error:
             raise CantRun(f"Discord has ended the connection ({error.code}). Was the token reset? Then copy the new one.") from error
-        except StoreError as error:
-            raise CantRun(f"{error} {STORE_FAILED}") from error
 
 
 async def run_on_page(settings: Settings, open_browser: bool = True) -> None:
@@ -105,8 +102,6 @@ async def run_on_page(settings: Settings, open_browser: bool = True) -> None:
                 await asyncio.Event().wait()
         except SetupError as error:
             raise CantRun(f"The page can't be shown: {error}. Choose another playground.port.") from error
-        except StoreError as error:
-            raise CantRun(f"{error} {STORE_FAILED}") from error
 
 
 def point_at(settings: Settings) -> None:
@@ -140,6 +135,8 @@ async def _bot(settings: Settings, engine: Address) -> AsyncIterator[MyVlmBot]:
     client = HttpEngine(engine.url, engine.token, settings.engine.timeout_s)
     try:
         yield MyVlmBot(settings, store, client)
+    except StoreError as error:
+        raise CantRun(f"{error} Is there room on its disk? `myvlm doctor` looks.") from error
     finally:
         await client.close()
         await store.close()

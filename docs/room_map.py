@@ -27,7 +27,7 @@ def lines_of(folder: Path) -> str:
 
 def first_sentence(file: Path) -> str:
     text = " ".join((ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split())
-    return re.split(r"(?<=[.])(?<!et al\.)(?<!e\.g\.) (?=[A-Z`])", text)[0].rstrip(".")
+    return re.split(r"(?<=\.)(?<!et al\.)(?<!e\.g\.) (?=[A-Z`])", text)[0].rstrip(".")
 
 
 def with_map(readme: str) -> str:

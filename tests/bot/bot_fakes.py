@@ -209,6 +209,17 @@ def upload(colour: tuple[int, int, int], seed: int = 0) -> tuple[str, bytes]:
     return f"photo{seed}.jpg", photo_of(colour, seed)
 
 
+def painted(
+    ground: tuple[int, int, int], colour: tuple[int, int, int], box: tuple[int, int, int, int], size: tuple[int, int]
+) -> tuple[str, bytes]:
+    """An upload of one colour with a box (left, upper, right, lower in pixels) of another, without loss."""
+    image = Image.new("RGB", size, ground)
+    image.paste(colour, box)
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return "photo.png", out.getvalue()
+
+
 def uploads(colour: tuple[int, int, int], number: int = 4, first: int = 0) -> dict[str, tuple[str, bytes]]:
     """photo1=…, photo2=… for /teach."""
     return {f"photo{at + 1}": upload(colour, first + at) for at in range(number)}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 
 import discord
 import pytest
-from bot_fakes import ENCODER, GREEN, RED, upload, uploads
-from PIL import Image
+from bot_fakes import ENCODER, GREEN, RED, painted, upload, uploads
 
 from bot.engine_client import EngineError, EngineUnreachable
 from bot.marks import Mark
@@ -27,18 +25,6 @@ async def describe(town, who=None, photo=None, **more):
 
 async def concept(town, name="Biscuit", who=None):
     return await town.store.find(Scope((who or town.alice).id, town.guild.id), name)
-
-
-def halves():
-    image = Image.new("RGB", (96, 64), RED)
-    image.paste(GREEN, (48, 0, 96, 64))
-    return image
-
-
-def picture(image):
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return "halves.png", file.getvalue()
 
 
 def labels(message):
@@ -157,7 +143,7 @@ async def test_one_that_is_refused_is_no_reason_to_lose_what_is_right_about_othe
     teachers = {"Rex": town.alice, "Biscuit": town.bob}
     for name, colour in zip(names, (RED, GREEN), strict=True):
         await teach(town, name, colour, who=teachers[name])
-    photo = picture(halves())
+    photo = painted(RED, GREEN, (48, 0, 96, 64), (96, 64))
     said, other = await describe(town, photo=photo), await describe(town, photo=photo)
     assert {"✗ not Rex", "✗ not Biscuit"} <= set(labels(said))
     await town.alice.click(other, label="✗ not Rex")

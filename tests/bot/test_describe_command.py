@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
-from bot_fakes import BLUE, GREEN, RED, photo_of, upload, uploads
-from PIL import Image
+from bot_fakes import BLUE, GREEN, RED, painted, photo_of, upload, uploads
 
 from bot.engine_client import EngineError, EngineUnreachable
 
@@ -150,11 +147,7 @@ async def test_what_the_model_says_pings_nobody_and_formats_nothing(town, read):
 # -- who is small in the photo
 def with_a_patch(colour=RED):
     """A sixteenth of it, in a corner; a quarter of the photo is that colour by a quarter."""
-    image = Image.new("RGB", (80, 80), (100, 122, 100))
-    image.paste(colour, (0, 0, 20, 20))
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return "photo.png", out.getvalue()
+    return painted((100, 122, 100), colour, (0, 0, 20, 20), (80, 80))
 
 
 async def test_a_place_where_somebody_may_be_is_looked_at_closer_and_then_decides(town, read):
