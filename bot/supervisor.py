@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import secrets
 import socket
 import sys
@@ -23,6 +24,7 @@ from .config import EngineSettings
 
 log = structlog.get_logger("myvlm.supervisor")
 LOOPBACK = "127.0.0.1"
+PORTS = range(12_000, 16_000)  # below those given to whoever asks for any: Linux from 32768, macOS from 49152, gVisor from 16000
 END_WITHIN_S = 6.0  # the engine finishes the step it is in, 3 s at most
 ASK_EVERY_S = 0.2
 LOAD_AGAIN_AFTER_S = 60.0  # an engine that couldn't load its models says why for so long, then tries again
@@ -150,8 +152,13 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def free_port() -> int:
-    """A loopback port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+def free_port(ports: range = PORTS) -> int:
+    """A loopback port nobody listens on now, and that no system hands out by itself before the engine listens on it.
+
+    Errors: OSError where none of `ports` is free.
+    """
+    for port in random.sample(ports, len(ports)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            return port
+    raise OSError(f"No port from {ports.start} to {ports.stop - 1} is free on {LOOPBACK}.")
