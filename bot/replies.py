@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import get_args
 
 from concept_store.errors import NameTaken, NoConsent, NotFound, StoreError, TooManyConcepts, TooManyPhotos
-from concept_store.records import Concept, Kept, Kind, Match, State
+from concept_store.records import Concept, Kept, Kind, Match, Said, State
 from myvlm_engine.messages import ErrorCode
 
 from .answering import Answer, Recognised
@@ -429,18 +429,24 @@ def doubt(concept: Concept) -> str:
 
 def corrected(concept: Concept, present: bool, user_id: int) -> str:
     """Small print under the corrected answer; nobody is notified by it."""
-    there = "is in this photo" if present else "isn't in this photo"
-    return f"-# ✏️ <@{user_id}> said: **{concept.name}** {there}. I'll remember that."
+    return f"-# ✏️ <@{user_id}> said: **{concept.name}** {in_photo(present)}. I'll remember that."
 
 
-def undone(concept: Concept) -> str:
-    return f"-# ↩ What was said about **{concept.name}** is taken back."
+def undone(concept: Concept, left: Said | None) -> str:
+    """`left`: what another has said of the photo."""
+    if left is None:
+        return f"-# ↩ What was said about **{concept.name}** is taken back."
+    who = f"<@{left.user_id}>" if left.user_id else "somebody"
+    return f"-# ↩ That is taken back. What {who} said holds: **{concept.name}** {in_photo(left.present)}."
 
 
 def noted(concept: Concept, present: bool) -> str:
     """Where the correction was kept, and the photo can't be described anew."""
-    there = "is in this photo" if present else "isn't in this photo"
-    return f"Noted: **{concept.name}** {there}. {NOT_ANEW}"
+    return f"Noted: **{concept.name}** {in_photo(present)}. {NOT_ANEW}"
+
+
+def in_photo(present: bool) -> str:
+    return "is in this photo" if present else "isn't in this photo"
 
 
 def taken_back(concept: Concept) -> str:

@@ -217,19 +217,21 @@ class ConceptStore(Protocol):
         user_id: UserId | None = None,
         at_most: int | None = None,
     ) -> None:
-        """One per concept and photo; a newer one replaces it. `regions` is what each encoder saw in the photo. Where the concept has
-        more than `at_most` with regions now, those of older ones are dropped: first of those that say the same (`present`), oldest first,
-        then of the others, and of what the concept's teacher said only after all of these. What was said of a photo is kept for good.
+        """One per user, concept and photo, where a newer one replaces it; of one photo the newest holds, whoever said it. `regions` is what
+        each encoder saw in the photo. Where the concept has more than `at_most` with regions now, those of older ones are dropped: first
+        of what doesn't hold, then of those that say the same (`present`), oldest first, then of the others, and of what the concept's
+        teacher said only after all of these. What was said of a photo is kept for good.
         Errors: NotFound, WrongFingerprint (none is given)."""
 
     async def corrections(self, concept_id: ConceptId, encoder: str) -> list[Correction]:
-        """With what this encoder saw, oldest first; photos it hasn't seen, or whose regions were dropped, are left out."""
+        """Those that hold, with what this encoder saw, oldest first; photos it hasn't seen, or whose regions were dropped, are left
+        out."""
 
-    async def said(self, concept_id: ConceptId, digest: str) -> Said | None:
-        """What was said of this concept and photo."""
+    async def said(self, concept_id: ConceptId, digest: str, user_id: UserId | None = None) -> Said | None:
+        """What holds of this concept and photo, or what this user said of it, whether it holds or not."""
 
-    async def remove_corrections(self, concept_id: ConceptId, digest: str | None = None) -> int:
-        """Of one photo, or all of the concept's; returns how many."""
+    async def remove_corrections(self, concept_id: ConceptId, digest: str | None = None, user_id: UserId | None = None) -> int:
+        """Of one photo, or all of the concept's, of one user or all; returns how many. What others said of the photo holds again."""
 
     async def corrected_by(self, user_id: UserId) -> list[ConceptId]:
         """Of which concepts this user has said something, once for each correction, oldest first."""

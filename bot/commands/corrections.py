@@ -81,19 +81,19 @@ async def correct(interaction: Interaction, mark: Mark, present: bool) -> None:
 
 
 async def undo(interaction: Interaction, fact: str) -> None:
-    """What was taken back already, elsewhere or when the photo couldn't be described, is out of this answer too then."""
+    """What was taken back already, elsewhere or when the photo couldn't be described, is out of this answer too then. What others have
+    said of the photo before holds again."""
     await interaction.response.defer()
-    mark = Mark.unpack(fact)
+    mark, store = Mark.unpack(fact), interaction.client.store
     concept = await behind(interaction, mark.concept_id)
-    said = await interaction.client.store.said(concept.id, mark.digest)
-    if said and interaction.user.id != said.user_id and not can_forget(concept, *who(interaction)):
-        raise Refusal("not_yours_to_undo", name=concept.name, teacher_id=concept.owner_id)
+    whose = await undoable(interaction, concept, mark.digest)
     look = await look_again(interaction, mark)
-    await interaction.client.store.remove_corrections(concept.id, mark.digest)
+    await store.remove_corrections(concept.id, mark.digest, whose)
     await interaction.client.teacher.note(*learning_from(concept))
+    left = await store.said(concept.id, mark.digest)
     async with done_already(interaction, concept, replies.taken_back(concept)):
         await refitted(interaction, concept)  # waited for: until then the head goes by what is taken back
-        await answer_anew(interaction, mark, look, concept, replies.undone(concept), undo=False)
+        await answer_anew(interaction, mark, look, concept, replies.undone(concept, left), undo=False)
 
 
 async def undo_all(interaction: Interaction, fact: str) -> None:
@@ -108,12 +108,26 @@ async def undo_all(interaction: Interaction, fact: str) -> None:
 
 
 # -- steps
+async def undoable(interaction: Interaction, concept: Concept, digest: str) -> UserId | None:
+    """Whose word about the photo is taken back: one's own, or everybody's (None) by its teacher and whoever manages the server, where it is
+    another's that holds. Errors: Refusal not_yours_to_undo."""
+    store, user = interaction.client.store, UserId(interaction.user.id)
+    said = await store.said(concept.id, digest)
+    if said is None or said.user_id == user:
+        return user
+    if can_forget(concept, *who(interaction)):
+        return None
+    if await store.said(concept.id, digest, user):
+        return user
+    raise Refusal("not_yours_to_undo", name=concept.name, teacher_id=concept.owner_id)
+
+
 async def keep(interaction: Interaction, concept: Concept, look: Look, present: bool) -> None:
     """What its teacher said of a photo, nobody else changes. Errors: Refusal teacher_said, NotFound."""
     store, user, digest = interaction.client.store, UserId(interaction.user.id), look.photo.digest
     at_most = interaction.client.settings.teaching.max_corrections_per_concept
-    said = await store.said(concept.id, digest)
-    if said and said.user_id == concept.owner_id != user and said.present != present:
+    said = await store.said(concept.id, digest, concept.owner_id)
+    if said and concept.owner_id != user and said.present != present:
         raise Refusal("teacher_said", name=concept.name, teacher_id=concept.owner_id)
     vectors = () if concept.kind is Kind.PERSON else without_faces(look.sights)
     await store.add_correction(concept.id, vectors, present, digest, user, at_most)

@@ -1,11 +1,14 @@
-"""Corrections: what members said of photos that were answered. Knows nothing of the photos but their digest and vectors."""
+"""Corrections: what members said of photos that were answered. Knows nothing of the photos but their digest and vectors.
+
+One is kept for each member, concept and photo; the newest of a photo, whoever said it, is the one that holds (`holds`).
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import case, delete, func, insert, select
+from sqlalchemy import ColumnElement, case, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..records import ConceptId, Correction, Regions, Said, SaidOf, UserId
@@ -28,11 +31,12 @@ class Corrections(Part):
         correction_id = uuid.uuid4().hex
         seen = [{"correction_id": correction_id, **regions_values(one)} for one in regions]
         said = {"id": correction_id, "concept_id": concept_id, "digest": digest, "present": present, "user_id": user_id}
-        of_photo = (correction_table.c.concept_id == concept_id, correction_table.c.digest == digest)
+        table = correction_table.c
+        earlier = (table.concept_id == concept_id, table.digest == digest, table.user_id.is_not_distinct_from(user_id))
         async with self._db.write(forgets=True) as connection:
             await must_exist(connection, concept_id)
             ticket = await next_number(connection, "ticket")
-            await connection.execute(delete(correction_table).where(*of_photo))
+            await connection.execute(delete(correction_table).where(*earlier))
             await connection.execute(insert(correction_table).values(**said, ticket=ticket, made_at=self._clock()))
             if seen:
                 await connection.execute(insert(correction_regions), seen)
@@ -43,23 +47,26 @@ class Corrections(Part):
         chosen = (
             select(correction_table.c.digest, correction_table.c.present, correction_regions)
             .join(correction_regions)
-            .where(correction_table.c.concept_id == concept_id, correction_regions.c.encoder == encoder)
+            .where(correction_table.c.concept_id == concept_id, correction_regions.c.encoder == encoder, holds())
             .order_by(correction_table.c.ticket)
         )
         async with self._db.read() as connection:
             return [Correction(row.digest, row.present, regions_of(row)) for row in await connection.execute(chosen)]
 
-    async def said(self, concept_id: ConceptId, digest: str) -> Said | None:
+    async def said(self, concept_id: ConceptId, digest: str, user_id: UserId | None = None) -> Said | None:
         table = correction_table.c
-        chosen = select(table.present, table.user_id).where(table.concept_id == concept_id, table.digest == digest)
+        whose = holds() if user_id is None else table.user_id == user_id
+        chosen = select(table.present, table.user_id).where(table.concept_id == concept_id, table.digest == digest, whose)
         async with self._db.read() as connection:
             row = (await connection.execute(chosen)).one_or_none()
         return row and Said(row.present, None if row.user_id is None else UserId(row.user_id))
 
-    async def remove_corrections(self, concept_id: ConceptId, digest: str | None = None) -> int:
+    async def remove_corrections(self, concept_id: ConceptId, digest: str | None = None, user_id: UserId | None = None) -> int:
         chosen = delete(correction_table).where(correction_table.c.concept_id == concept_id)
         if digest is not None:
             chosen = chosen.where(correction_table.c.digest == digest)
+        if user_id is not None:
+            chosen = chosen.where(correction_table.c.user_id == user_id)
         async with self._db.write(forgets=True) as connection:
             return (await connection.execute(chosen)).rowcount
 
@@ -77,10 +84,17 @@ class Corrections(Part):
             return [SaidOf(row.name, row.digest, row.present, row.made_at) for row in await connection.execute(chosen)]
 
 
+def holds() -> ColumnElement[bool]:
+    """Nobody said anything of that concept and photo later."""
+    table, newer = correction_table.c, correction_table.alias().c
+    later = select(newer.id).where(newer.concept_id == table.concept_id, newer.digest == table.digest, newer.ticket > table.ticket)
+    return ~later.exists()
+
+
 async def drop_vectors(connection: AsyncConnection, concept_id: ConceptId, at_most: int, present: bool, newest: int) -> None:
     """Down to `at_most` corrections of the concept with vectors, the newest (a ticket) among them. What was said stays, a digest and little
-    more: the photo is never named wrongly again. What its own teacher said keeps its vectors longest. Before that, what says the same goes
-    first, so that many clicks on one side don't push out what was said on the other."""
+    more: the photo is never named wrongly again. What holds no longer goes first, and what its own teacher said last. Between these, what
+    says the same goes first, so that many clicks on one side don't push out what was said on the other."""
     table = correction_table.c
     seen = (table.concept_id == concept_id, table.id.in_(select(correction_regions.c.correction_id)))
     number = await connection.scalar(select(func.count()).select_from(correction_table).where(*seen)) or 0
@@ -89,5 +103,6 @@ async def drop_vectors(connection: AsyncConnection, concept_id: ConceptId, at_mo
     older = select(table.id).where(*seen, table.ticket < newest)
     teacher = select(concepts.c.owner_id).where(concepts.c.id == concept_id).scalar_subquery()
     by_teacher = case((table.user_id == teacher, 1), else_=0)
-    dropped = older.order_by(by_teacher, table.present != present, table.ticket).limit(number - at_most)
+    holding = case((holds(), 1), else_=0)
+    dropped = older.order_by(holding, by_teacher, table.present != present, table.ticket).limit(number - at_most)
     await connection.execute(delete(correction_regions).where(correction_regions.c.correction_id.in_(dropped)))

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..matching import Scored
 from ..records import Box, Concept, ConceptId, Match, Regions, Scope
+from .corrections import holds
 from .database import Database
 from .head_cache import HeadCache, ScopeHeads, stack_heads
 from .part import Clock, Part, visible
@@ -121,5 +122,6 @@ async def corrections_of(connection: AsyncConnection, scope: Scope, digest: str 
     """What was said of the photo with this digest, about concepts of the scope."""
     if digest is None:
         return {}
-    chosen = select(corrections.c.concept_id, corrections.c.present).join(concepts).where(visible(scope), corrections.c.digest == digest)
+    of_photo = (visible(scope), corrections.c.digest == digest, holds())
+    chosen = select(corrections.c.concept_id, corrections.c.present).join(concepts).where(*of_photo)
     return {row.concept_id: row.present for row in await connection.execute(chosen)}

@@ -158,7 +158,7 @@ corrections = Table(
     Column("user_id", BigInteger),
     Column("ticket", BigInteger, nullable=False),  # their order, from counters.ticket
     Column("made_at", Moment, nullable=False),
-    Index("ux_corrections_concept_digest", "concept_id", "digest", unique=True),
+    Index("ux_corrections_concept_digest_user", "concept_id", "digest", "user_id", unique=True),
     Index("ix_corrections_digest", "digest"),
     Index("ix_corrections_user_id", "user_id"),
 )

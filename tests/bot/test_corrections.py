@@ -12,7 +12,7 @@ from bot.engine_client import EngineError, EngineUnreachable
 from bot.marks import Mark
 from bot.replies import question_in, quoted, unquoted
 from concept_store.errors import StoreError
-from concept_store.records import Kind, Scope
+from concept_store.records import Kind, Said, Scope
 
 
 async def teach(town, name="Biscuit", colour=RED, who=None, **more):
@@ -110,6 +110,42 @@ async def test_a_correction_is_undone_by_who_made_it_the_teacher_or_a_manager_an
         back = await undoer.click(told.response, label="↩ Undo")
         assert "Biscuit on the grass." in read(back.response)
     assert await town.store.corrections((await concept(town)).id, ENCODER) == []
+
+
+async def test_where_a_word_is_taken_back_what_another_said_of_the_photo_before_holds_again(town, read):
+    await teach(town)
+    carol = town.guild.add_member(town.env.create_user("carol"))
+    biscuit = await concept(town)
+    await carol.click(await describe(town), label="✓ right")
+    told = (await town.bob.click(await describe(town), label="✗ not Biscuit")).response
+    assert "an animal on the grass." in read(told)
+    back = (await town.bob.click(told, label="↩ Undo")).response
+    assert "Biscuit on the grass." in read(back)
+    assert f"That is taken back. What {carol.mention} said holds: **Biscuit** is in this photo." in read(back)
+    assert [one.present for one in await town.store.corrections(biscuit.id, ENCODER)] == [True]
+    assert len(town.engine.fitted[-1].corrections) == 0 and town.engine.fitted[-1].confirmed == 1
+
+
+async def test_who_has_said_something_of_a_photo_takes_it_back_though_another_has_said_more_since(town, read):
+    await teach(town)
+    carol = town.guild.add_member(town.env.create_user("carol"))
+    biscuit = await concept(town)
+    first = (await town.bob.click(await describe(town), label="✗ not Biscuit")).response
+    (digest,) = [one.digest for one in await town.store.corrections(biscuit.id, ENCODER)]
+    await town.store.add_correction(biscuit.id, [], False, digest, carol.id)
+    back = (await town.bob.click(first, label="↩ Undo")).response
+    assert f"What {carol.mention} said holds: **Biscuit** isn't in this photo." in read(back) and "an animal on the grass." in read(back)
+    assert await town.store.said(biscuit.id, digest) == Said(False, carol.id)
+
+
+async def test_what_the_teacher_said_isnt_changed_by_way_of_whoever_agrees(town, read):
+    await teach(town)
+    carol = town.guild.add_member(town.env.create_user("carol"))
+    said = await describe(town)
+    await town.alice.click(said, label="✓ right")
+    await carol.click(said, label="✓ right")
+    refused = await town.bob.click(said, label="✗ not Biscuit")
+    assert any("has already said how it is in this photo" in read(answer) for answer in refused.followups)
 
 
 async def test_an_undone_correction_is_out_of_the_answer_at_once(town, read):

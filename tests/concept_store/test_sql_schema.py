@@ -10,9 +10,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, inspect
 
-from concept_store.conformance.samples import ENCODER, LEFT, OTHER_ENCODER, RIGHT, create, scope, seen
+from concept_store.conformance.samples import ANNA, BEN, ENCODER, LEFT, OTHER_ENCODER, RIGHT, create, scope, seen
 from concept_store.errors import StoreUnusable
-from concept_store.records import Kind
+from concept_store.records import Kind, Said
 from concept_store.sql import open_sql_store
 from concept_store.sql.tables import metadata
 
@@ -109,6 +109,23 @@ async def test_faces_that_were_kept_beside_a_pet_are_deleted_and_those_of_people
     assert [len(await store.regions(pet.id, encoder)) for encoder in (ENCODER, OTHER_ENCODER)] == [2, 0]
     assert [len(await store.regions(person.id, encoder)) for encoder in (ENCODER, OTHER_ENCODER)] == [2, 2]
     assert [len(await store.corrections(pet.id, encoder)) for encoder in (ENCODER, OTHER_ENCODER)] == [1, 0]
+    await store.close()
+
+
+async def test_what_was_said_of_photos_survives_the_step_to_a_word_of_each_member_and_back(path: Path):
+    store = await open_sql_store(f"sqlite:///{path}")
+    made = await create(store)
+    await store.add_correction(made.id, [seen(0)], True, "photo", ANNA)
+    await store.add_correction(made.id, [seen(1)], False, "photo", BEN)
+    await store.add_correction(made.id, [seen(2)], True, "another")
+    await store.close()
+    with create_engine(f"sqlite:///{path}").begin() as connection:
+        taken_back(connection, "0004")
+        assert connection.exec_driver_sql("SELECT COUNT(*) FROM correction_regions").scalar() == 2
+    store = await open_sql_store(f"sqlite:///{path}")
+    assert [(one.digest, one.present) for one in await store.corrections(made.id, ENCODER)] == [("photo", False), ("another", True)]
+    await store.add_correction(made.id, [seen(0)], True, "photo", ANNA)
+    assert await store.said(made.id, "photo", BEN) == Said(False, BEN)
     await store.close()
 
 
