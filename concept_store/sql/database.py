@@ -6,11 +6,12 @@ A read sees one moment of the database; a write has it alone (BEGIN IMMEDIATE), 
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,11 +83,14 @@ class Database:
         where somebody reads just then, with the next write. Errors: StoreClosed, StoreUnavailable."""
         async with self._turn:
             self._must_be_open()
+            self._residue |= forgets  # from before it is done: this task may be cancelled when it is
             with saying_why():
                 async with self._writer.begin() as connection:
                     yield connection
-            if self._place.path and (forgets or self._residue):
+            if self._place.path and self._residue:
                 self._residue = not await asyncio.to_thread(empty_log, self._place)
+                if self._residue:
+                    gc.collect()  # a task cancelled while it read reads on until Python collects its cursor
 
     async def close(self) -> None:
         async with self._turn:
@@ -113,6 +117,7 @@ def make_engine(place: Place, busy_timeout_s: float, connections: int = 1) -> As
     )
     event.listen(engine.sync_engine, "connect", set_up)
     event.listen(engine.sync_engine, "begin", begin)
+    event.listen(engine.sync_engine, "invalidate", undo)
     return engine
 
 
@@ -127,6 +132,14 @@ def set_up(connection: Any, record: Any) -> None:
 def begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def undo(connection: Any, record: Any, error: BaseException | None) -> None:
+    """A task was cancelled in the middle of a statement. SQLite's close alone leaves the transaction, and with it the lock that all other
+    writers wait for, to a cursor that Python hasn't collected yet."""
+    if connection is not None:
+        with suppress(Exception):  # it may be broken altogether, and is thrown away in any case
+            connection.rollback()
 
 
 def empty_log(place: Place) -> bool:

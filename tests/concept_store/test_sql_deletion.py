@@ -1,5 +1,6 @@
 """Nothing of a deleted concept, user or guild stays in any table, or in the file."""
 
+import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ from concept_store.conformance.samples import (
 )
 from concept_store.records import Concept
 from concept_store.sql import open_sql_store
+from concept_store.sql.database import READERS_END_S
 from concept_store.sql.tables import metadata
 from concept_store.store import ConceptStore
 
@@ -146,3 +148,21 @@ async def test_what_was_deleted_while_somebody_reads_is_gone_with_the_next_write
     reader.close()
     await store.set_setting(HOME, "people", True)
     assert files_with(secret, path.parent) == []
+
+
+async def test_what_was_deleted_leaves_the_log_with_the_next_write_though_whoever_deleted_it_was_cancelled(store: ConceptStore, path: Path):
+    made, vectors = await create(store), b"A FACE" * 500
+    await store.add_photos(made.id, [photo(data=vectors)])
+    (*_, last) = await store.photos(made.id)
+    reader = sqlite3.connect(path)
+    reader.execute("BEGIN")
+    reader.execute("SELECT COUNT(*) FROM photos").fetchone()
+    deleting = asyncio.create_task(store.remove_photo(last.id))
+    while last in await store.photos(made.id):
+        await asyncio.sleep(0.01)
+    deleting.cancel()  # while it waits for the reader
+    await asyncio.gather(deleting, return_exceptions=True)
+    await asyncio.sleep(READERS_END_S + 0.3)  # its thread has given up by then
+    reader.close()
+    await store.set_setting(HOME, "key", 1)
+    assert vectors not in path.with_name(f"{path.name}-wal").read_bytes() + path.read_bytes()

@@ -1,6 +1,8 @@
 """What was accepted survives a kill; what can't be done now says so and harms nothing."""
 
 import asyncio
+import gc
+import random
 import signal
 import sqlite3
 import subprocess
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from concept_store.conformance.samples import ANNA, LEASE_S, UserId, create, scope
+from concept_store.conformance.samples import ANNA, HOME, LEASE_S, UserId, create, scope, seen
 from concept_store.errors import StoreUnavailable, StoreUnusable
 from concept_store.sql import open_sql_store
 from concept_store.store import copy_store
@@ -175,3 +177,36 @@ async def test_two_stores_in_memory_know_nothing_of_each_other():
     await first.close()
     await create(second)
     await second.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_a_task_that_is_cancelled_in_a_transaction_leaves_no_lock_behind(url: str, seed: int):
+    """Whatever it was doing: a lease that is lost, and the bot's end, cancel workers where they are. Python doesn't collect meanwhile what
+    is left of them, as it happens where little else is going on."""
+    rng = random.Random(seed)
+    store = await open_sql_store(url, busy_timeout_s=2.0)
+    made = await create(store)
+    (first, *_) = await store.photos(made.id)
+    works = (
+        lambda number: store.save_regions(first.id, seen(number)),
+        lambda number: store.photos(made.id),
+        lambda number: store.match(scope(), [seen(number)]),
+        lambda number: store.set_setting(HOME, f"key {number}", [number]),
+        lambda number: store.add_correction(made.id, [seen(number)], True, f"digest {number}", ANNA, 5),
+        lambda number: store.known(scope()),
+    )
+    gc.disable()
+    try:
+        for _ in range(30):
+            tasks = [asyncio.create_task(rng.choice(works)(number % 4)) for number in range(8)]
+            await asyncio.sleep(rng.random() * 0.02)
+            for task in tasks:
+                if rng.random() < 0.7:
+                    task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+            assert [end for end in ends if isinstance(end, Exception)] == []
+    finally:
+        gc.enable()
+    await store.set_setting(HOME, "key", "still written")
+    await store.close()
