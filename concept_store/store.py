@@ -217,10 +217,10 @@ class ConceptStore(Protocol):
         user_id: UserId | None = None,
         at_most: int | None = None,
     ) -> None:
-        """One per user, concept and photo, where a newer one replaces it; of one photo the newest holds, whoever said it. `regions` is what
-        each encoder saw in the photo. Where the concept has more than `at_most` with regions now, those of older ones are dropped: first
-        of what doesn't hold, then of those that say the same (`present`), oldest first, then of the others, and of what the concept's
-        teacher said only after all of these. What was said of a photo is kept for good.
+        """One per user, concept and photo, where a newer one replaces it; of one photo what the concept's teacher said holds, else the
+        newest. `regions` is what each encoder saw in the photo. Where the concept has more than `at_most` with regions now, those of older
+        ones are dropped: first of what doesn't hold, then of those that say the same (`present`), oldest first, then of the others, and of
+        what the concept's teacher said only after all of these. What was said of a photo is kept for good.
         Errors: NotFound, WrongFingerprint (none is given)."""
 
     async def corrections(self, concept_id: ConceptId, encoder: str) -> list[Correction]:

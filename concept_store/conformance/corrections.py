@@ -7,7 +7,7 @@ import pytest
 from ..errors import NotFound, WrongFingerprint
 from ..records import Said
 from ..store import ConceptStore
-from .samples import ANNA, BEN, ENCODER, HOME, NOWHERE, OTHER_ENCODER, Contract, create, learn, same_regions, scope, seen
+from .samples import ANNA, BEN, CARA, ENCODER, HOME, NOWHERE, OTHER_ENCODER, Contract, create, learn, same_regions, scope, seen
 
 
 class CorrectionsContract(Contract):
@@ -115,35 +115,45 @@ class CorrectionsContract(Contract):
         assert await store.remove_corrections(made.id) == 2
         assert await store.remove_corrections(made.id) == 0
 
-    async def test_of_what_several_say_of_a_photo_the_newest_holds_until_it_is_taken_back(self, store: ConceptStore) -> None:
+    async def test_of_what_members_say_of_a_photo_the_newest_holds_until_it_is_taken_back(self, store: ConceptStore) -> None:
         made, of_photo = await learn(store, "Biscuit", 0), [seen(0)]
-        await store.add_correction(made.id, of_photo, True, "photo", ANNA)
+        await store.add_correction(made.id, of_photo, True, "photo", CARA)
         await store.add_correction(made.id, of_photo, False, "photo", BEN)
         assert [one.present for one in await store.corrections(made.id, ENCODER)] == [False]
         assert await store.match(scope(), of_photo, digest="photo") == []
         assert await store.said(made.id, "photo") == await store.said(made.id, "photo", BEN) == Said(False, BEN)
-        assert await store.said(made.id, "photo", ANNA) == Said(True, ANNA)
+        assert await store.said(made.id, "photo", CARA) == Said(True, CARA)
         assert await store.remove_corrections(made.id, "photo", BEN) == 1
-        assert await store.said(made.id, "photo") == Said(True, ANNA) and await store.said(made.id, "photo", BEN) is None
+        assert await store.said(made.id, "photo") == Said(True, CARA) and await store.said(made.id, "photo", BEN) is None
         assert [one.present for one in await store.corrections(made.id, ENCODER)] == [True]
         assert [match.told for match in await store.match(scope(), of_photo, digest="photo")] == [True]
-        await store.add_correction(made.id, of_photo, False, "photo", ANNA)
-        assert (await store.kept_in(HOME)).corrections == 1, "her own word is replaced"
+        await store.add_correction(made.id, of_photo, False, "photo", CARA)
+        assert (await store.kept_in(HOME)).corrections == 1, "their own word is replaced"
         await store.add_correction(made.id, of_photo, True, "photo", BEN)
         await store.delete_user(BEN)
-        assert await store.said(made.id, "photo") == Said(False, ANNA)
+        assert await store.said(made.id, "photo") == Said(False, CARA)
         await store.add_correction(made.id, of_photo, True, "photo", BEN)
         assert await store.remove_corrections(made.id, "photo") == 2
+
+    async def test_what_its_teacher_said_of_a_photo_holds_whatever_others_say_since(self, store: ConceptStore) -> None:
+        made = await learn(store, "Biscuit", 0)
+        for user_id, present in ((BEN, True), (made.owner_id, False), (BEN, True), (CARA, True)):
+            await store.add_correction(made.id, [seen(0)], present, "photo", user_id)
+        assert await store.said(made.id, "photo") == Said(False, made.owner_id)
+        assert await store.match(scope(), [seen(0)], digest="photo") == []
+        assert [one.present for one in await store.corrections(made.id, ENCODER)] == [False]
+        await store.remove_corrections(made.id, "photo", made.owner_id)
+        assert await store.said(made.id, "photo") == Said(True, CARA)
 
     async def test_what_holds_no_longer_loses_its_vectors_first(self, store: ConceptStore) -> None:
         made = await create(store)
         await store.add_correction(made.id, [seen(0)], False, "one", BEN, at_most=3)
-        await store.add_correction(made.id, [seen(0)], True, "photo", made.owner_id, at_most=3)
+        await store.add_correction(made.id, [seen(0)], True, "photo", CARA, at_most=3)
         await store.add_correction(made.id, [seen(0)], True, "photo", BEN, at_most=3)
         await store.add_correction(made.id, [seen(0)], False, "two", BEN, at_most=3)
         assert [one.digest for one in await store.corrections(made.id, ENCODER)] == ["one", "photo", "two"]
         await store.remove_corrections(made.id, "photo", BEN)
-        assert await store.said(made.id, "photo") == Said(True, made.owner_id)
+        assert await store.said(made.id, "photo") == Said(True, CARA)
         assert [one.digest for one in await store.corrections(made.id, ENCODER)] == ["one", "two"]
 
     async def test_what_a_person_corrected_is_known_until_they_are_deleted(self, store: ConceptStore) -> None:

@@ -1,6 +1,6 @@
 """Corrections: what members said of photos that were answered. Knows nothing of the photos but their digest and vectors.
 
-One is kept for each member, concept and photo; the newest of a photo, whoever said it, is the one that holds (`holds`).
+One is kept for each member, concept and photo. Of one photo what its teacher said holds, else what was said last (`holds`).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, case, delete, func, insert, select
+from sqlalchemy import ColumnElement, and_, case, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..records import ConceptId, Correction, Regions, Said, SaidOf, UserId
@@ -85,10 +85,12 @@ class Corrections(Part):
 
 
 def holds() -> ColumnElement[bool]:
-    """Nobody said anything of that concept and photo later."""
-    table, newer = correction_table.c, correction_table.alias().c
-    later = select(newer.id).where(newer.concept_id == table.concept_id, newer.digest == table.digest, newer.ticket > table.ticket)
-    return ~later.exists()
+    """The concept's teacher said it, or nobody has said anything of that photo later."""
+    table, other, taught = correction_table.c, correction_table.alias().c, concepts.alias().c
+    teacher = select(taught.owner_id).where(taught.id == table.concept_id).scalar_subquery()
+    weight, others = (case((one.user_id == teacher, 1), else_=0) for one in (table, other))
+    stronger = or_(others > weight, and_(others == weight, other.ticket > table.ticket))
+    return ~select(other.id).where(other.concept_id == table.concept_id, other.digest == table.digest, stronger).exists()
 
 
 async def drop_vectors(connection: AsyncConnection, concept_id: ConceptId, at_most: int, present: bool, newest: int) -> None:
