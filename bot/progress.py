@@ -7,8 +7,8 @@ message. The last word is a message of its own, because edits notify nobody: it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Collection, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -110,14 +110,16 @@ class ProgressReplies:
         asks = await self._question(concept) is not None
         if asks:
             self._replies[concept.id] = reply  # it goes on with the answer
-        await self._show_last(reply, concept, Progress("asking" if asks else ended(concept)))
-        await self.announce(concept, reply.interaction)
+        with self._word_of(concept) as unsaid:  # from before the reply is edited, so that nobody else says it meanwhile
+            await self._show_last(reply, concept, Progress("asking" if asks else ended(concept)))
+            if unsaid:
+                await self._announce(concept, reply.interaction)
         await self.move_up()
 
     async def move_up(self) -> None:
         """Those still in line have one less before them."""
         for concept_id, reply in list(self._replies.items()):
-            if reply.shown is None or reply.shown.stage != "queued":
+            if reply.shown is None or any(at.stage != "queued" for at in (reply.shown, *(at for _, at in reply.waiting))):
                 continue
             try:
                 await self.show_queued(await self.store.concept(concept_id))
@@ -189,19 +191,37 @@ class ProgressReplies:
 
     # -- the last word
     async def announce(self, concept: Concept, interaction: discord.Interaction[Any] | None = None) -> None:
-        """Says the last word and notes that it was said. When Discord is away it stays unsaid, for the next call."""
-        if concept.announce and concept.announce.channel_id == NOWHERE.channel_id:
-            return await self.store.mark_announced(concept.id)
+        """Says the last word and notes that it was said. When Discord is away it stays unsaid, for the next call; so it does where the word
+        of an earlier training is just being said."""
+        with self._word_of(concept) as unsaid:
+            if unsaid:
+                await self._announce(concept, interaction)
+
+    @contextmanager
+    def _word_of(self, concept: Concept) -> Iterator[bool]:
+        """Whether nobody else is about to say it; nobody else does, as long as the block lasts."""
         if concept.id in self._announcing:
+            yield False
             return
         self._announcing.add(concept.id)
         try:
-            await self._say(concept, interaction)
-            await self._said(concept)
-        except UNSENT as error:
-            log.warning("not_announced", concept=concept.id, error=type(error).__name__)
+            yield True
         finally:
             self._announcing.discard(concept.id)
+
+    async def _announce(self, concept: Concept, interaction: discord.Interaction[Any] | None) -> None:
+        if concept.announce and concept.announce.channel_id == NOWHERE.channel_id:
+            return await self.store.mark_announced(concept.id, concept.ticket)
+        try:
+            now = await self.store.concept(concept.id)
+            if now.announced or now.ticket != concept.ticket:
+                return  # said meanwhile, or it learns again
+            await self._say(concept, interaction)
+            await self._said(concept)
+        except NotFound:
+            log.info("not_announced", concept=concept.id, error="forgotten")
+        except UNSENT as error:
+            log.warning("not_announced", concept=concept.id, error=type(error).__name__)
 
     async def _say(self, concept: Concept, interaction: discord.Interaction[Any] | None) -> None:
         """By the token while it lives, else in the channel, else in a direct message; a question in the direct message first, because
@@ -218,12 +238,13 @@ class ProgressReplies:
                 log.info("not_said", concept=concept.id, way=way.__name__, status=error.status, code=error.code)
 
     async def _said(self, concept: Concept) -> None:
-        """Whoever's face was taken for a thing was never asked: nothing of those photos stays, and the name is free."""
+        """Whoever's face was taken for a thing was never asked: nothing of those photos stays, and the name is free. Where other photos
+        came to it meanwhile, it learns again, and this word wasn't its last."""
         if concept.state is State.FAILED and concept.failure == SHOWS_PERSON and not concept.has_head:
             with suppress(NotFound):
-                await self.store.delete_concept(concept.id)
+                await self.store.delete_concept(concept.id, concept.ticket)
         else:
-            await self.store.mark_announced(concept.id)
+            await self.store.mark_announced(concept.id, concept.ticket)
 
     async def _question(self, concept: Concept) -> Question | None:
         return question_of(concept, await self.store.photos(concept.id)) if waits(concept) else None

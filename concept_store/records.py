@@ -87,6 +87,7 @@ class Concept:
     sample: str | None  # a sentence it said when it was ready
     announced: bool  # the last word has been said
     subject_id: UserId | None = None  # the member it shows; that member's deletion deletes it too
+    ticket: int = 0  # its place in line, another one each time it is queued again after it was ready or had failed
 
 
 @dataclass(frozen=True)

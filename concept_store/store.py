@@ -63,8 +63,9 @@ class ConceptStore(Protocol):
         """By name among `known(scope)`, compared as in create_concept; the asker's own first, where two members' concepts share
         a name. Errors: NotFound."""
 
-    async def delete_concept(self, concept_id: ConceptId) -> None:
-        """Deletes the concept and everything that came from it; running claims are lost. Errors: NotFound."""
+    async def delete_concept(self, concept_id: ConceptId, ticket: int | None = None) -> None:
+        """Deletes the concept and everything that came from it; running claims are lost. Errors: NotFound, with `ticket` also where it was
+        queued again since it had that one."""
 
     async def rename_concept(self, concept_id: ConceptId, name: str) -> Concept:
         """Errors: NotFound, NameTaken."""
@@ -167,8 +168,8 @@ class ConceptStore(Protocol):
     async def unannounced(self) -> list[Concept]:
         """Ready or failed concepts whose last word hasn't been said, oldest first."""
 
-    async def mark_announced(self, concept_id: ConceptId) -> None:
-        """Does nothing when the concept was deleted."""
+    async def mark_announced(self, concept_id: ConceptId, ticket: int | None = None) -> None:
+        """Does nothing when the concept was deleted, or, with `ticket`, queued again since it had that one."""
 
     async def set_announce_message(self, concept_id: ConceptId, message_id: int) -> None:
         """Does nothing when the concept was deleted or has nowhere to announce."""

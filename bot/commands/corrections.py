@@ -6,6 +6,7 @@ faces never, and of a person's photo none, because people nobody asked may be in
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ from ..photos import Photo
 from ..responding import replace, reply
 from ..sights import without_faces
 from .concepts import behind, who
+from .uploads import DOWNLOAD_S
 
 if TYPE_CHECKING:
     from ..app import MyVlmBot
@@ -143,10 +145,11 @@ async def answer_anew(interaction: Interaction, mark: Mark, look: Look, concept:
 
 @asynccontextmanager
 async def done_already(interaction: Interaction, concept: Concept, told: str) -> AsyncIterator[None]:
-    """What was pressed for is in the store. Where no new answer comes of it, that is told; the old one keeps its buttons to try again."""
+    """What was pressed for is in the store. Where no new answer comes of it, that is told; the old one, where it wasn't deleted, keeps its
+    buttons to try again."""
     try:
         yield
-    except (EngineError, EngineUnreachable, StoreError) as error:
+    except (EngineError, EngineUnreachable, StoreError, discord.HTTPException) as error:
         log.warning("not_answered_anew", concept=concept.id, error=str(error))
         await reply(interaction, views.said(told, views.GREY), ephemeral=True)
 
@@ -178,7 +181,8 @@ async def photo_of(interaction: Interaction, digest: str) -> Photo:
         raise Refusal("photo_gone")
     bot = interaction.client
     try:
-        data = await bot.http.get_from_cdn(found.items[0].media.url)
+        async with asyncio.timeout(DOWNLOAD_S):
+            data = await bot.http.get_from_cdn(found.items[0].media.url)
     except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
         raise Refusal("photo_gone") from error
     return dataclasses.replace(await bot.reader.again(data, digest), spoiler=found.items[0].spoiler)

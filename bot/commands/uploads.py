@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -27,10 +28,14 @@ def refuse_size(size_bytes: int, limit_bytes: int, which: int) -> None:
         raise Refusal("too_many_bytes", which=which, size_bytes=size_bytes, limit_bytes=limit_bytes)
 
 
+DOWNLOAD_S = 60.0  # a file of Discord's largest takes so long over 1.4 Mbit/s; only a few are read at a time, so nobody holds up others
+
+
 async def read_attachment(reader: PhotoReader, attachment: discord.Attachment, which: int) -> Photo:
     async def download() -> bytes:
         try:
-            return await attachment.read()
+            async with asyncio.timeout(DOWNLOAD_S):
+                return await attachment.read()
         except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
             raise Refusal("download_failed", which=which) from error
 

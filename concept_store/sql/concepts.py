@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ..errors import NameTaken, NoConsent, NotFound, TooManyConcepts
 from ..names import name_key
 from ..records import Concept, ConceptId, GuildId, Kept, NewConcept, NewPhoto, Scope, UserId
-from .part import Part, concept_in, must_exist, next_number, visible
+from .part import Part, at_ticket, concept_in, next_number, visible
 from .rows import concept_of, concept_values, photo_values, select_concepts
 from .tables import concepts, consents, correction_regions, corrections, heads, photo_regions, photos, settings
 
@@ -69,10 +69,10 @@ class Concepts(Part):
             await connection.execute(update(concepts).where(concepts.c.id == concept_id).values(class_noun=class_noun))
             return await concept_in(connection, concept_id)
 
-    async def delete_concept(self, concept_id: ConceptId) -> None:
+    async def delete_concept(self, concept_id: ConceptId, ticket: int | None = None) -> None:
         async with self._db.write(forgets=True) as connection:
-            await must_exist(connection, concept_id)
-            await delete_concepts(connection, concepts.c.id == concept_id)
+            if not await delete_concepts(connection, at_ticket(concept_id, ticket)):
+                raise NotFound
 
     async def delete_user(self, user_id: UserId) -> int:
         async with self._db.write(forgets=True) as connection:

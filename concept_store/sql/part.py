@@ -47,6 +47,12 @@ async def must_exist(connection: AsyncConnection, concept_id: ConceptId) -> None
         raise NotFound
 
 
+def at_ticket(concept_id: ConceptId, ticket: int | None) -> ColumnElement[bool]:
+    """The concept; with `ticket` only while it hasn't been queued again since it had that one."""
+    of_it = concepts.c.id == concept_id
+    return of_it if ticket is None else and_(of_it, concepts.c.ticket == ticket)
+
+
 async def next_number(connection: AsyncConnection, counter: str) -> int:
     """Adds one; the row stays locked until the transaction ends, so no two get the same."""
     of_it = counters.c.name == counter

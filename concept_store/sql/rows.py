@@ -66,6 +66,7 @@ def concept_of(row: Row[Any]) -> Concept:
         sample=row.sample,
         announced=row.announced,
         subject_id=None if row.subject_id is None else UserId(row.subject_id),
+        ticket=row.ticket,
     )
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ..errors import LeaseLost, NotFound, TooManyPhotos
 from ..records import Announce, Claim, Concept, ConceptId, NewPhoto, PhotoId, State
 from .concepts import insert_photos
-from .part import Part, concept_in, next_number
+from .part import Part, at_ticket, concept_in, next_number
 from .rows import announce_values, concept_of, select_concepts
 from .tables import concepts, embeddings
 from .tables import photos as photo_table
@@ -125,9 +125,9 @@ class Training(Part):
         async with self._db.read() as connection:
             return [concept_of(row) for row in await connection.execute(chosen)]
 
-    async def mark_announced(self, concept_id: ConceptId) -> None:
+    async def mark_announced(self, concept_id: ConceptId, ticket: int | None = None) -> None:
         async with self._db.write() as connection:
-            await connection.execute(update(concepts).where(concepts.c.id == concept_id).values(announced=True))
+            await connection.execute(update(concepts).where(at_ticket(concept_id, ticket)).values(announced=True))
 
     async def set_announce_message(self, concept_id: ConceptId, message_id: int) -> None:
         there = and_(concepts.c.id == concept_id, concepts.c.announce_channel_id.is_not(None))

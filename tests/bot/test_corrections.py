@@ -359,6 +359,15 @@ async def test_what_is_taken_back_is_called_so_and_undo_gives_the_answer_later(t
     assert "Biscuit on the grass." in read(again.response) and "is taken back" in read(again.response)
 
 
+async def test_a_correction_is_kept_though_its_answer_was_deleted_meanwhile(town, env, read):
+    await teach(town)
+    said = await describe(town)
+    env.inject_error("PATCH", "/webhooks/*", status=404, times=1)
+    told = await town.bob.click(said, label="✗ not Biscuit")
+    assert ["Noted: **Biscuit** isn't in this photo." in read(answer) for answer in told.followups] == [True]
+    assert [one.present for one in await town.store.corrections((await concept(town)).id, ENCODER)] == [False]
+
+
 async def test_where_nothing_was_noted_yet_it_is_not_said_to_be(town, read):
     await teach(town)
     said = await describe(town)

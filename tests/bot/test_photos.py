@@ -18,8 +18,9 @@ from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
 import bot.photos
+from bot.commands import uploads
 from bot.errors import Refusal
-from bot.photos import PhotoLimits, PhotoReader, distinct, read_photo, same_photo
+from bot.photos import Photo, PhotoLimits, PhotoReader, distinct, read_photo, same_photo
 
 LIMITS = PhotoLimits()
 
@@ -317,3 +318,28 @@ async def test_a_crowd_is_held_at_the_door():
     reader = PhotoReader(LIMITS, held=3)
     results = await asyncio.gather(*(reader.fetch(download, at) for at in range(12)), return_exceptions=True)
     assert most == 3 and all(isinstance(result, Refusal) for result in results)
+
+
+async def test_files_that_dont_come_are_given_up_and_hold_nobody_else_up(monkeypatch):
+    class Attachment:
+        size = 1000
+
+        def __init__(self, data: bytes | None):
+            self.data = data
+
+        async def read(self) -> bytes:
+            if self.data is None:
+                await asyncio.sleep(3600)
+            return self.data or b""
+
+        def is_spoiler(self) -> bool:
+            return False
+
+    monkeypatch.setattr(uploads, "DOWNLOAD_S", 0.2)
+    reader = PhotoReader(LIMITS, held=3)
+    files = [Attachment(None), Attachment(None), Attachment(None), Attachment(photo_of(RED))]
+    async with asyncio.timeout(30):
+        reads = (uploads.read_attachment(reader, file, which) for which, file in enumerate(files, 1))
+        *stalled, fine = await asyncio.gather(*reads, return_exceptions=True)
+    assert [(one.code, one.facts["which"]) for one in stalled] == [("download_failed", which) for which in (1, 2, 3)]
+    assert isinstance(fine, Photo)

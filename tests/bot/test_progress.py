@@ -12,9 +12,10 @@ import pytest
 from bot_fakes import RED, photo_of
 from conftest import texts
 
+from bot.portraits import SHOWS_PERSON
 from bot.progress import ProgressReplies
 from bot.teaching import NOWHERE, Progress
-from concept_store.records import Announce, Concept, GuildId, Kind, NewConcept, NewPhoto, State, UserId
+from concept_store.records import Announce, Concept, Embedding, GuildId, Kind, NewConcept, NewPhoto, State, UserId
 
 
 class Interaction:
@@ -133,3 +134,79 @@ async def test_the_last_word_is_not_said_twice_at_once(store, kept):
     done = replace(kept, state=State.READY)
     await asyncio.gather(*(stand.replies.announce(done, stand.interaction) for _ in range(3)))
     assert len(stand.interaction.words) == 1
+
+
+async def ended(store, kept, failure: str | None = None) -> Concept:
+    """As the trainer leaves it, and hands it to `finished`."""
+    claim = await store.claim_next("worker", 60)
+    await (store.fail(claim, failure) if failure else store.save_embedding(claim, Embedding("vlm", b"x", 1, finished=True)))
+    return await store.concept(kept.id)
+
+
+async def test_what_goes_on_with_what_was_left_unsaid_leaves_the_word_to_whoever_is_about_to_say_it(store, kept):
+    """The bot's tick comes while Discord still takes its time over the reply that is edited first."""
+    stand = Stand(store, every_s=0.001)
+    stand.replies.open(kept, stand.interaction)
+    stand.interaction.open.clear()
+    ending = asyncio.create_task(stand.replies.finished(await ended(store, kept)))
+    while not stand.interaction.times:
+        await asyncio.sleep(0.001)
+    for concept in await store.unannounced():
+        await stand.replies.announce(concept, stand.interaction)
+    stand.interaction.open.set()
+    await ending
+    assert stand.interaction.words == ["<@42> **Biscuit** is ready."]
+    for late in (await store.concept(kept.id), replace(await store.concept(kept.id), announced=False)):
+        await stand.replies.announce(late, stand.interaction)
+    assert len(stand.interaction.words) == 1, "whoever read it before it was said says it no more"
+
+
+class Slow(Interaction):
+    """Its words arrive when the test lets them."""
+
+    async def send(self, content: str, **options: Any) -> None:
+        self.times.append(0.0)
+        await self.open.wait()
+        self.words.append(content)
+
+
+async def test_a_word_on_its_way_is_not_the_last_word_of_what_was_tried_again_meanwhile(store, kept):
+    stand, slow = Stand(store, every_s=0.001), Slow()
+    slow.open.clear()
+    telling = asyncio.create_task(stand.replies.announce(await ended(store, kept, "no_face"), slow))
+    while not slow.times:
+        await asyncio.sleep(0.001)
+    await store.retry(kept.id)
+    await stand.replies.announce(await ended(store, kept), stand.interaction)
+    slow.open.set()
+    await telling
+    assert "didn't work" in slow.words[0] and stand.interaction.words == []
+    for concept in await store.unannounced():
+        await stand.replies.announce(concept, stand.interaction)
+    assert stand.interaction.words == ["<@42> **Biscuit** is ready."]
+
+
+async def test_photos_that_come_while_it_is_told_that_a_person_was_shown_are_kept_and_learned(store, kept):
+    stand, slow = Stand(store, every_s=0.001), Slow()
+    slow.open.clear()
+    telling = asyncio.create_task(stand.replies.announce(await ended(store, kept, SHOWS_PERSON), slow))
+    while not slow.times:
+        await asyncio.sleep(0.001)
+    await store.add_photos(kept.id, [NewPhoto(photo_of(RED, 2), photo_of(RED, 2), "e")], Announce(5, 7), 10)
+    slow.open.set()
+    await telling
+    concept = await store.concept(kept.id)
+    assert (concept.state, concept.photo_count, concept.announced) == (State.QUEUED, 2, False)
+
+
+async def test_one_that_is_usable_is_not_said_to_wait_for_its_turn_when_another_has_ended(store, kept):
+    stand = Stand(store, every_s=0.2)
+    stand.replies.open(kept, stand.interaction)
+    await stand.replies.show_queued(kept)
+    while not stand.interaction.edits:
+        await asyncio.sleep(0.001)
+    await store.claim_next("worker", 60)
+    await stand.replies.progress(await store.concept(kept.id), Progress("usable", ahead=1))
+    await stand.replies.move_up()
+    await stand.all_done()
+    assert ["usable now" in edit for edit in stand.interaction.edits] == [False, True]
