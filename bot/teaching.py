@@ -105,7 +105,7 @@ class Lease:
 class TrainerLimits:
     lease_s: float = 60.0
     max_attempts: int = 5
-    at_once: int = 4  # heads are fitted while another concept learns, so that everybody's is usable within seconds
+    at_once: int = 4  # whose heads are fitted; who has one waits in line beside them, so that everybody's is usable within seconds
     first_pause_s: float = 2.0  # after the engine wasn't there; doubles
     longest_pause_s: float = 60.0
 
@@ -135,7 +135,7 @@ class Teacher:
         self._refitting, self._noting = asyncio.Lock(), asyncio.Lock()
         self._noted: set[ConceptId] = set()  # since their last refit began
         self._refused: Counter[ConceptId] = Counter()  # refits, one after another
-        self._line: list[ConceptId] = []  # fitted, waiting to learn or learning
+        self._line: list[object] = []  # the trainings of those that are fitted, and wait to learn or are learning
         self._broken_off: Counter[ConceptId] = Counter()
 
     # -- waking
@@ -144,7 +144,7 @@ class Teacher:
         if self.paused:
             return
         waiting = await self.store.queue_length()
-        for _ in range(min(waiting, self.limits.at_once + self._lessons - 1 - self._workers)):
+        for _ in range(min(waiting, self.limits.at_once - (self._workers - len(self._line)))):
             self._workers += 1
             self._spawn(self._work())
 
@@ -250,7 +250,7 @@ class Teacher:
         """The engine wasn't there, or refused: what goes away by itself is waited for, the rest is told."""
         if isinstance(error, EngineError) and error.code not in PASSING:
             log.warning("refused", concept=lease.claim.concept_id, code=error.code)
-            await self._offer_faces(lease.claim.concept_id, error)
+            await self._offer_faces(lease.claim, error)
             return await self._failed(lease, error.code)
         reason = error.code if isinstance(error, EngineError) else "unreachable"
         self.broken = isinstance(error, EngineError) and bool(error.facts.get("why"))
@@ -259,14 +259,14 @@ class Teacher:
         self._pause(reason)
         await self._tell(lease.claim.concept_id, Progress("waiting", reason=reason, broken=self.broken))
 
-    async def _offer_faces(self, concept_id: ConceptId, error: EngineError) -> None:
+    async def _offer_faces(self, claim: Claim, error: EngineError) -> None:
         """Where nothing tells whose face is meant, the faces to choose from are kept: its teacher is asked as soon as it has failed."""
         if error.code != SEVERAL:
             return
-        photos = await self.store.photos(concept_id)
+        photos = await self.store.photos(claim.concept_id)
         if found := offered(error.facts, len(photos)):
-            with suppress(NotFound):
-                await self.store.offer_faces(photos[found[0]].id, found[1])
+            with suppress(NotFound, LeaseLost):
+                await self.store.offer_faces(photos[found[0]].id, found[1], claim)
 
     async def _given_back(self, lease: Lease) -> None:
         with suppress(LeaseLost, NotFound):
@@ -292,12 +292,16 @@ class Teacher:
             raise PeopleOff
         if concept.attempts > self.limits.max_attempts or self._broken_off[concept.id] >= self.limits.max_attempts:
             raise GivenUp
-        photos = await self.store.photos(concept.id)
-        concept, seen, pictured = await self._see(concept, photos)
-        await self._fit(lease, concept, photos, seen, pictured)
+        await self._meet(lease, concept)
         concept = await self.store.concept(concept.id)
         async with self._turn(concept):
             return await self._embed(lease, concept)
+
+    async def _meet(self, lease: Lease, concept: Concept) -> None:
+        """What is read for it is let go before it waits in line: many may wait there."""
+        photos = await self.store.photos(concept.id)
+        concept, seen, pictured = await self._see(concept, photos)
+        await self._fit(lease, concept, photos, seen, pictured)
 
     async def _may_learn(self, concept: Concept) -> bool:
         """A person only while their server allows it: it may have been switched off since they were taught."""
@@ -367,7 +371,7 @@ class Teacher:
             if concept.kind is Kind.PERSON:
                 await self._keep_their_face_only(photos, seen, reply.photo_boxes)
             for photo, box in zip(photos, reply.photo_boxes, strict=False):
-                await self.store.save_box(photo.id, box)
+                await self.store.save_box(photo.id, box, lease.claim)
         await self.listener.progress(await self.store.concept(concept.id), Progress("usable"))
         if fresh:
             await self._refit_neighbours(concept, seen)
@@ -501,16 +505,19 @@ class Teacher:
 
     @asynccontextmanager
     async def _turn(self, concept: Concept) -> AsyncIterator[None]:
-        """Waits until it is among the first in the line, who learn at the same time."""
-        self._line.append(concept.id)
+        """Waits until it is among the first in the line, who learn at the same time. A concept can be there twice: when photos came to it
+        while it learned, until the earlier training finds out."""
+        place = object()
+        self._line.append(place)
+        self._spawn(self.wake())  # its seat is free for another's head
         try:
             if (ahead := len(self._line) - self._lessons) > 0:
                 await self.listener.progress(concept, Progress("usable", ahead=ahead))
             async with self._moved_up:
-                await self._moved_up.wait_for(lambda: self._line.index(concept.id) < self._lessons)
+                await self._moved_up.wait_for(lambda: self._line.index(place) < self._lessons)
             yield
         finally:
-            self._line.remove(concept.id)
+            self._line.remove(place)
             await asyncio.shield(self._move_up())
 
     async def _move_up(self) -> None:

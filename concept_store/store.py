@@ -101,13 +101,13 @@ class ConceptStore(Protocol):
     async def save_regions(self, photo_id: PhotoId, regions: Regions) -> None:
         """Replaces what this encoder had seen. Errors: NotFound (the photo was deleted), WrongFingerprint (none is given)."""
 
-    async def save_box(self, photo_id: PhotoId, box: tuple[float, float, float, float]) -> None:
-        """Errors: NotFound."""
+    async def save_box(self, photo_id: PhotoId, box: Box, claim: Claim | None = None) -> None:
+        """Errors: NotFound, LeaseLost where `claim` holds no longer: the photos aren't those the head was fitted from."""
 
-    async def offer_faces(self, photo_id: PhotoId, faces: Sequence[Box]) -> None:
+    async def offer_faces(self, photo_id: PhotoId, faces: Sequence[Box], claim: Claim | None = None) -> None:
         """Its teacher is asked which of these is meant. What was offered in the concept's other photos is offered no more, and what
         was chosen in this one is forgotten; so is what encoders saw in photos that no head knows yet (those without a box): whoever else
-        is in them has agreed to nothing, and the answer may never come. Errors: NotFound."""
+        is in them has agreed to nothing, and the answer may never come. Errors: NotFound, LeaseLost where `claim` holds no longer."""
 
     async def choose_face(self, photo_id: PhotoId, face: Box) -> None:
         """This one is meant, whatever an encoder sees there later. Errors: NotFound."""

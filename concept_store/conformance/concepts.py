@@ -72,6 +72,7 @@ class ConceptsContract(Contract):
             sample=None,
             announced=False,
             subject_id=CARA,
+            ticket=made.ticket,
         )
         assert made.created_at.tzinfo is not None
 

@@ -196,6 +196,20 @@ class PhotosContract(Contract):
             with pytest.raises(NotFound):
                 await refused
 
+    async def test_whoever_has_lost_the_claim_keeps_no_box_and_offers_no_faces(self, store: ConceptStore) -> None:
+        made = await create(store)
+        first, second = await store.photos(made.id)
+        held = await claim(store)
+        await store.save_box(first.id, LEFT, held)
+        await store.offer_faces(second.id, [LEFT, RIGHT], held)
+        await store.save_regions(first.id, seen(0))
+        await store.remove_photo(second.id)
+        for refused in (store.save_box(first.id, LEFT, held), store.offer_faces(first.id, [LEFT, RIGHT], held)):
+            with pytest.raises(LeaseLost):
+                await refused
+        (left,) = await store.photos(made.id)
+        assert (left.box, left.faces, len(await store.regions(made.id, ENCODER))) == (None, (), 1)
+
     async def test_while_it_is_asked_whose_face_is_meant_no_vector_of_any_is_kept(self, store: ConceptStore) -> None:
         made = await create(store, photos=2)
         known, new = await store.photos(made.id)

@@ -209,6 +209,23 @@ class TrainingContract(Contract):
         assert (await store.concept(ready.id)).announced
         await store.mark_announced(NOWHERE)
 
+    async def test_what_is_said_of_a_training_is_not_said_of_the_next(self, store: ConceptStore) -> None:
+        made = await create(store)
+        await store.fail(await claim(store), "internal")
+        failed = await store.concept(made.id)
+        again = await store.retry(made.id)
+        assert again.ticket != failed.ticket
+        await store.fail(await claim(store), "internal")
+        await store.mark_announced(made.id, failed.ticket)
+        assert [one.id for one in await store.unannounced()] == [made.id]
+        with pytest.raises(NotFound):
+            await store.delete_concept(made.id, failed.ticket)
+        await store.mark_announced(made.id, again.ticket)
+        assert await store.unannounced() == []
+        await store.delete_concept(made.id, again.ticket)
+        with pytest.raises(NotFound):
+            await store.concept(made.id)
+
     async def test_the_message_to_edit_can_be_told_later(self, store: ConceptStore) -> None:
         made, nowhere = await create(store), await create(store, "Milo", announce=None)
         await store.set_announce_message(made.id, 2**62 + 9)

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, and_, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..errors import NotFound
-from ..records import Concept, ConceptId, Scope
+from ..errors import LeaseLost, NotFound
+from ..records import Claim, Concept, ConceptId, Scope, State
 from .database import Database
 from .rows import concept_of, select_concepts
 from .tables import concepts, counters
@@ -51,6 +51,17 @@ def at_ticket(concept_id: ConceptId, ticket: int | None) -> ColumnElement[bool]:
     """The concept; with `ticket` only while it hasn't been queued again since it had that one."""
     of_it = concepts.c.id == concept_id
     return of_it if ticket is None else and_(of_it, concepts.c.ticket == ticket)
+
+
+def held_by(claim: Claim) -> ColumnElement[bool]:
+    """The concept, while this very claim holds it."""
+    return and_(concepts.c.id == claim.concept_id, concepts.c.token == claim.token, concepts.c.state == State.TRAINING.value)
+
+
+async def must_hold(connection: AsyncConnection, claim: Claim | None) -> None:
+    """Errors: LeaseLost."""
+    if claim and await connection.scalar(select(concepts.c.id).where(held_by(claim)).with_for_update()) is None:
+        raise LeaseLost
 
 
 async def next_number(connection: AsyncConnection, counter: str) -> int:

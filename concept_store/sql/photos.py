@@ -8,8 +8,8 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..errors import NotFound
-from ..records import Box, ConceptId, Photo, PhotoId, Regions
-from .part import Part, put
+from ..records import Box, Claim, ConceptId, Photo, PhotoId, Regions
+from .part import Part, must_hold, put
 from .rows import photo_of, regions_of, regions_values
 from .tables import photo_regions
 from .tables import photos as photo_table
@@ -36,16 +36,18 @@ class Photos(Part):
             await photo_must_exist(connection, photo_id)
             await put(connection, photo_regions, values)
 
-    async def save_box(self, photo_id: PhotoId, box: Box) -> None:
+    async def save_box(self, photo_id: PhotoId, box: Box, claim: Claim | None = None) -> None:
         async with self._db.write() as connection:
+            await must_hold(connection, claim)
             await photo_must_exist(connection, photo_id)
             await connection.execute(update(photo_table).where(photo_table.c.id == photo_id).values(box=list(box)))
 
-    async def offer_faces(self, photo_id: PhotoId, faces: Sequence[Box]) -> None:
+    async def offer_faces(self, photo_id: PhotoId, faces: Sequence[Box], claim: Claim | None = None) -> None:
         concept = select(photo_table.c.concept_id).where(photo_table.c.id == photo_id).scalar_subquery()
         offered = {"faces": [list(face) for face in faces], "face": None}
         unknown = select(photo_table.c.id).where(photo_table.c.concept_id == concept, photo_table.c.box.is_(None))
         async with self._db.write(forgets=True) as connection:
+            await must_hold(connection, claim)
             await photo_must_exist(connection, photo_id)
             await connection.execute(delete(photo_regions).where(photo_regions.c.photo_id.in_(unknown)))
             await connection.execute(update(photo_table).where(photo_table.c.concept_id == concept).values(faces=None))

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ..errors import LeaseLost, NotFound, TooManyPhotos
 from ..records import Announce, Claim, Concept, ConceptId, NewPhoto, PhotoId, State
 from .concepts import insert_photos
-from .part import Part, at_ticket, concept_in, next_number
+from .part import Part, at_ticket, concept_in, held_by, next_number
 from .rows import announce_values, concept_of, select_concepts
 from .tables import concepts, embeddings
 from .tables import photos as photo_table
@@ -161,8 +161,7 @@ def claim_values(claim: Claim) -> dict[str, Any]:
 
 async def change_held(connection: AsyncConnection, claim: Claim, values: dict[str, Any]) -> None:
     """Changes the concept that this very claim holds. Errors: LeaseLost."""
-    held = and_(concepts.c.id == claim.concept_id, concepts.c.token == claim.token, concepts.c.state == State.TRAINING.value)
-    if not (await connection.execute(update(concepts).where(held).values(values))).rowcount:
+    if not (await connection.execute(update(concepts).where(held_by(claim)).values(values))).rowcount:
         raise LeaseLost
 
 

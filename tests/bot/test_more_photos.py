@@ -189,6 +189,48 @@ async def test_photos_added_while_it_learns_begin_the_learning_anew(store, engin
     assert [len(one.positives) for one in engine.fitted] == [3, 5] and [one.state for one in room.listener.ended] == [State.READY]
 
 
+async def test_what_was_begun_with_fewer_photos_keeps_its_place_until_it_ends_and_nobody_is_passed(store, engine):
+    room = Room(store, engine, lease_s=60)
+    engine.gate.clear()
+    red = await taught(store, "Red", RED)
+    await room.teacher.wake()
+    await learning_begun(engine)
+    await taught(store, "Blue", BLUE)
+    await room.teacher.wake()
+    await told_usable(room, "Blue")
+    await store.add_photos(red.id, more(10))
+    await room.teacher.wake()
+    async with asyncio.timeout(30):
+        while len(engine.fitted[-1].positives) != 5:
+            await asyncio.sleep(0.01)
+    assert engine.teaching == 1
+    engine.gate.set()
+    await room.done()
+    assert [(one.name, len(one.photos)) for one in engine.taught] == [("Red", 3), ("Blue", 3), ("Red", 5)] and engine.most_teaching == 1
+
+
+async def told_usable(room, name):
+    async with asyncio.timeout(30):
+        while "usable" not in room.listener.stages(name):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_photo_taken_out_while_its_head_is_kept_is_out_of_the_head(store, engine):
+    concept, room = await taught(store), Room(store, engine)
+    *_, last = await store.photos(concept.id)
+
+    class Late(DeafStore):
+        async def save_box(self, photo_id: Any, *more: Any) -> None:
+            if last in await self._store.photos(concept.id):
+                await self._store.remove_photo(last.id)
+            await self._store.save_box(photo_id, *more)
+
+    room.teacher.store = Late(store)  # type: ignore[assignment]
+    await room.run()
+    assert [len(one.positives) for one in engine.fitted] == [3, 2]
+    assert [(one.state, one.photo_count) for one in room.listener.ended] == [(State.READY, 2)]
+
+
 async def test_photos_with_somebodys_face_are_deleted_again_and_it_stays_as_it_was(town, read):
     await teach(town, kind="object")
     before = await town.store.photos((await the_concept(town)).id)

@@ -108,13 +108,15 @@ async def test_ready_is_the_last_thing_shown_whatever_was_waiting(store, kept):
 
 
 async def test_that_it_is_usable_is_shown_before_what_comes_after_it(store, kept):
-    stand = Stand(store, every_s=0.1)
+    stand = Stand(store, every_s=0.5)
     stand.replies.open(kept, stand.interaction)
+    stand.interaction.open.clear()  # all that follows comes while the first edit is under way
     for progress in (Progress("seeing", 1, 4), Progress("seeing", 2, 4), Progress("usable"), Progress("usable", ahead=1)):
         await stand.replies.progress(kept, progress)
     for step in range(1, 20):
         await stand.replies.progress(kept, learning(step))
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(0)
+    stand.interaction.open.set()
     await stand.all_done()
     headings = [edit.split("\n")[0] for edit in stand.interaction.edits]
     assert headings[-2:] == ["### Biscuit is usable now", "### Learning to say Biscuit"] and "19/100" in stand.interaction.edits[-1]

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bot_fakes import BLUE, ENCODER, FACES, GREEN, RED, FaceEngine, crowd, sight_of_colour, sight_of_stripes
+from bot_fakes import BLUE, ENCODER, FACES, GREEN, RED, FaceEngine, crowd, photo_of, sight_of_colour, sight_of_stripes
 from PIL import Image
 from test_discord_schema import faults, needs_spec
 from test_teacher import ALICE, HERE, DeafStore, Room
@@ -332,6 +332,26 @@ async def test_a_bot_killed_between_keeping_the_faces_and_failing_the_teach_asks
     (failed,) = after.listener.ended
     question = question_of(failed, await store.photos(concept.id))
     assert question == Question(question.photo, 1, ((0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)))
+
+
+async def test_a_photo_that_comes_before_it_is_asked_answers_the_question(store):
+    """The training that found several faces isn't the concept's any more: it neither asks nor forgets what the next has seen."""
+
+    class Late(DeafStore):
+        async def offer_faces(self, *what):
+            (*_, last) = await self._store.photos(concept.id)
+            if last.digest != "alone":
+                await self._store.add_photos(concept.id, [NewPhoto(photo_of(RED, 7, (48, 64)), b"small", "alone")])
+            await self._store.offer_faces(*what)
+
+    room = Room(store, FaceEngine())
+    room.teacher.store = Late(store)  # type: ignore[assignment]
+    await store.set_setting(HERE, PEOPLE_SETTING, True)
+    new = NewConcept("Bobby", Kind.PERSON, "person", ALICE, HERE, False, None)
+    concept = await store.create_concept(new, [NewPhoto(data, b"small", name) for name, data in COUPLES.values()])
+    await room.run()
+    assert [(one.state, one.photo_count) for one in room.listener.ended] == [(State.READY, 3)]
+    assert [photo.faces for photo in await store.photos(concept.id)] == [()] * 3
 
 
 async def test_what_another_encoder_saw_in_the_photo_stays_as_it_is(town, crowded):
