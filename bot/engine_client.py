@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol, TypeVar
 
@@ -36,6 +37,8 @@ Facts = dict[str, str | int | float | list[int]]
 CONNECT_S = 3.0
 HEALTH_S = 5.0
 PAUSES_S = (0.2, 0.8)  # before the second and the third try of something that may be asked twice
+WAKING_S = 45.0  # an engine that still loads its models is waited for so long: whoever asks has only just started it
+WAKE_EVERY_S = 1.0
 
 
 class EngineError(Exception):
@@ -126,7 +129,18 @@ class HttpEngine:
         await self._http.aclose()
 
     async def _asked_again(self, path: str, request: BaseModel, reply: type[Reply]) -> Reply:
-        """For verbs that change nothing: a broken connection is tried again, a slow one isn't."""
+        """For verbs that change nothing. One that couldn't load its models (it says why) isn't waited for."""
+        until = time.monotonic() + WAKING_S
+        while True:
+            try:
+                return await self._tried_again(path, request, reply)
+            except EngineError as error:
+                if error.code != "not_ready" or error.facts.get("why") or time.monotonic() > until:
+                    raise
+            await asyncio.sleep(WAKE_EVERY_S)
+
+    async def _tried_again(self, path: str, request: BaseModel, reply: type[Reply]) -> Reply:
+        """A broken connection is tried again, a slow one isn't."""
         for pause_s in PAUSES_S:
             try:
                 return await self._ask("POST", path, request, reply, self._timeout_s)

@@ -169,7 +169,8 @@ class Teacher:
             if concept.kind is Kind.PERSON and not (faces and await self._may_learn(concept)):
                 continue
             log.info("learned_again", concept=concept.id)
-            await self.store.retry(concept.id, NOWHERE)
+            with suppress(NotFound):  # forgotten meanwhile
+                await self.store.retry(concept.id, NOWHERE)
         self._models = models
 
     async def _work(self) -> None:

@@ -58,11 +58,13 @@ class HeadCache:
         self._max_bytes = max_bytes
         self._change = -1
         self._known: dict[Scope, tuple[ConceptId, ...]] = {}
+        self._same: dict[tuple[ConceptId, ...], tuple[ConceptId, ...]] = {}  # one tuple for all who know the same
         self._heads: OrderedDict[tuple[ConceptId, ...], ScopeHeads] = OrderedDict()
 
     def now(self, change: int) -> None:
         if change != self._change:
             self._known.clear()
+            self._same.clear()
             self._heads.clear()
             self._change = change
 
@@ -71,7 +73,7 @@ class HeadCache:
 
     def know(self, scope: Scope, concept_ids: tuple[ConceptId, ...], change: int) -> None:
         if change == self._change:
-            self._known[scope] = concept_ids
+            self._known[scope] = self._same.setdefault(concept_ids, concept_ids)
 
     def get(self, concept_ids: tuple[ConceptId, ...]) -> ScopeHeads | None:
         if found := self._heads.get(concept_ids):

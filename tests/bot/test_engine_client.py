@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket as sockets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from aiohttp import web
 from bot_fakes import photo_of, sight_of_colour
 
+from bot import engine_client
 from bot.engine_client import EngineError, EngineUnreachable, HttpEngine
 from myvlm_engine.messages import AnswerReply, AnswerRequest, FitRequest, SeeReply, TaughtPhoto, TeachRequest
 
@@ -37,7 +39,7 @@ async def served(handler: Handler, socket: Path | None = None) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def engine_at(url: str, token: str = "", timeout_s: float = 5.0) -> AsyncIterator[HttpEngine]:
+async def engine_at(url: str, token: str = "", timeout_s: float = 30.0) -> AsyncIterator[HttpEngine]:
     engine = HttpEngine(url, token, timeout_s)
     try:
         yield engine
@@ -115,12 +117,45 @@ async def test_an_engine_of_another_version_is_an_internal_error():
 
 
 async def test_nobody_there_is_unreachable_within_seconds():
-    async with served(lines()) as url:
-        pass  # the port is free again
-    async with engine_at(url) as engine, asyncio.timeout(4):
-        for ask in (engine.see(PHOTO), engine.fit(FitRequest(kind="pet", positives=[])), engine.health(), events_of(engine)):
-            with pytest.raises(EngineUnreachable):
-                await ask
+    with sockets.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # nobody else can listen there
+        async with engine_at(f"http://127.0.0.1:{deaf.getsockname()[1]}") as engine, asyncio.timeout(30):
+            for ask in (engine.see(PHOTO), engine.fit(FitRequest(kind="pet", positives=[])), engine.health(), events_of(engine)):
+                with pytest.raises(EngineUnreachable):
+                    await ask
+
+
+@pytest.mark.parametrize("facts, waits", [({}, True), ({"why": "no weights"}, False)])
+async def test_an_engine_that_still_loads_is_waited_for_and_one_that_cannot_is_not(monkeypatch, facts, waits):
+    tries = 0
+
+    async def answer(request: web.Request) -> web.Response:
+        nonlocal tries
+        tries += 1
+        if tries < 4:
+            return web.json_response({"code": "not_ready", "facts": facts}, status=503)
+        return web.json_response(SEEN.model_dump())
+
+    monkeypatch.setattr(engine_client, "WAKE_EVERY_S", 0.01)
+    async with served(answer) as url, engine_at(url) as engine:
+        if waits:
+            assert await engine.see(PHOTO) == SEEN
+        else:
+            with pytest.raises(EngineError):
+                await engine.see(PHOTO)
+    assert tries == (4 if waits else 1)
+
+
+async def test_an_engine_that_loads_for_long_is_not_waited_for_any_more(monkeypatch):
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"code": "not_ready", "facts": {}}, status=503)
+
+    monkeypatch.setattr(engine_client, "WAKE_EVERY_S", 0.01)
+    monkeypatch.setattr(engine_client, "WAKING_S", 0.2)
+    async with served(answer) as url, engine_at(url) as engine, asyncio.timeout(30):
+        with pytest.raises(EngineError) as caught:
+            await engine.see(PHOTO)
+    assert caught.value.code == "not_ready"
 
 
 async def test_a_broken_connection_is_tried_again():
@@ -144,10 +179,10 @@ async def test_a_slow_answer_is_not_asked_twice():
     async def answer(request: web.Request) -> web.Response:
         nonlocal asked
         asked += 1
-        await asyncio.sleep(5)
+        await asyncio.sleep(60)
         return web.Response()
 
-    async with served(answer) as url, engine_at(url, timeout_s=0.2) as engine:
+    async with served(answer) as url, engine_at(url, timeout_s=1) as engine:
         with pytest.raises(EngineUnreachable) as caught:
             await engine.see(PHOTO)
     assert caught.value.slow and asked == 1
@@ -216,4 +251,4 @@ async def test_closing_a_teach_hangs_up():
         async with aclosing(engine.teach(LESSON)) as events:
             async for _ in events:
                 break
-        await asyncio.wait_for(gone.wait(), 3)
+        await asyncio.wait_for(gone.wait(), 30)
