@@ -98,7 +98,7 @@ def teaching(text: str, stage: str, thumbnail: bytes | None, buttons: Sequence[B
     """The progress reply."""
     words: Item = ui.TextDisplay(text)
     if thumbnail is not None:
-        words = ui.Section(text, accessory=ui.Thumbnail("attachment://taught.jpg"))
+        words = ui.Section(text, accessory=ui.Thumbnail("attachment://taught.jpg", description="A taught photo"))
     return Message(layout(words, *_row(*buttons), colour=COLOURS.get(stage, BLUE)), (("taught.jpg", thumbnail),) if thumbnail else ())
 
 

@@ -67,7 +67,7 @@ async def test_the_reply_shows_each_stage(town, read):
     taught = await teach(town)
     assert list(dict.fromkeys(seen)) == ["queued", "seeing", "usable", "learning", "ready"]
     assert len(taught.followups) == 1 and len(said_in(town.channel)) == 1
-    assert taught.response.attachments[0].filename == "taught.jpg"
+    assert taught.response.attachments[0].filename == "taught.jpg" and "'description': 'A taught photo'" in str(taught.response.components)
 
 
 async def test_progress_edits_keep_their_distance(town, env):
