@@ -1,8 +1,8 @@
 """`myvlm try`: any discord.py bot on a simulated Discord page, in real time, without an account.
 
 SimCord is made for tests: it stops the clock and waits until a bot has nothing left to do. `LiveEnv` and `LivePage` take that
-back, over private names of SimCord 3.2.1 (hence the exact pin; tests/playground holds every one of them). Knows nothing of
-concepts: what the bot does is the bot's.
+back, and `dress` makes a newcomer's page of a tester's (bot/page), over private names of SimCord 3.2.1 (hence the exact pin;
+tests/playground holds every one of them). Knows nothing of concepts: what the bot does is the bot's.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import discord
@@ -26,6 +27,10 @@ from simcord.preview import Preview
 FIRST_REPLY_S = 3.0  # Discord's own limit: https://discord.com/developers/docs/interactions/receiving-and-responding
 LOOK_EVERY_S = 0.02  # how soon an acknowledged action is answered
 PUBLISH_EVERY_S = 0.3  # how soon a progress edit reaches the page, which itself asks every 0.5 s
+
+PAGE = Path(__file__).with_name("page")
+ADDED = {"/preview.css": "page.css", "/app.js": "page.js"}  # what of bot/page follows which file of SimCord's
+TITLE = ("<title>SimCord Preview</title>", "<title>MyVLM Bot on a simulated Discord</title>")
 
 
 class WallClock(Clock):
@@ -113,6 +118,9 @@ class LivePage:
         """A click on a page that was republished a moment ago is meant all the same; two clicks wait for each other."""
         async with self._one_at_a_time:
             page = self._preview._pages.get(context_id or "")
+            if page is not None and body.get("kind") == "close":  # it would end the page for everybody, and leave the program running
+                asked = {"request_id": body.get("request_id"), "sequence": body.get("sequence")}
+                return self._preview._reject(page, "control-unavailable", **asked)
             if page is not None and "published_revision" in body:
                 body = {**body, "published_revision": page.revision}
             return await self._act(context_id, body)
@@ -128,6 +136,22 @@ class LivePage:
                 self._preview._publish_message_pages(reason="refresh")
 
 
+def dress(preview: Preview) -> None:
+    """Serves bot/page at the end of SimCord's own style and script, which are all that the page's content policy lets in."""
+    plain = preview._server._static
+    added = {path: (PAGE / name).read_text(encoding="utf-8") for path, name in ADDED.items()}
+
+    async def static(request: Any) -> Any:
+        answer = await plain(request)
+        if request.path in added:
+            answer.text = f"{answer.text}\n{added[request.path]}"
+        elif request.path == "/":
+            answer.text = answer.text.replace(*TITLE)
+        return answer
+
+    preview._server._static = static  # type: ignore[method-assign]
+
+
 @asynccontextmanager
 async def live_page(bot: discord.Client, port: int = 0, welcome: str = "") -> AsyncIterator[str]:
     """Starts the bot on a simulated server and yields the page's address, which carries a secret and is loopback only.
@@ -140,6 +164,7 @@ async def live_page(bot: discord.Client, port: int = 0, welcome: str = "") -> As
     try:
         with env.time_context():
             preview = env.preview(world.channel, viewers=world.members, layout="channel", port=port or None)
+            dress(preview)
             async with preview:
                 publishing = asyncio.create_task(LivePage(env, preview).keep_publishing())
                 try:

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from .app import MyVlmBot
 
 WELCOME = (
-    "Hi! This is a simulated server, for you alone. Type `/teach`, give me a name and four photos of a pet or a thing, and wait until "
-    "it is ready. Then hand another photo of it to `/describe`, or ask with `/ask`.\n"
+    "Hi! This is a simulated Discord server, for you alone.\n"
+    "**1.** Type `/` below and choose `/teach` from the list. Give me a name, the kind, and several photos at once: choose or drop them.\n"
+    "**2.** When it is ready, choose `/describe` and give me another photo of it.\n"
+    'After a start it takes about half a minute until I answer. "Viewing as" above lets you be Sam or Alex.\n'
     "-# The messages are gone when the program ends; what I have learned stays."
 )
 STEP_S = 8.0  # one step of closing takes at most so long

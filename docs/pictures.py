@@ -51,8 +51,7 @@ async def teach_and_describe(person: Person, photos: list[Path]) -> None:
     await person.reads("Chelsea is ready", WITHIN_S)
     await person.command("describe", files={"photo": photos[4]})
     await person.reads("Chelsea recognised", WITHIN_S)
-    await person.page.evaluate("document.querySelector('#channel-timeline').scrollTo(0, 1e6)")
-    await asyncio.sleep(2)
+    await person.at_the_newest(WITHIN_S)
     await person.page.locator("#preview-stage").screenshot(path=DOCS / "describe.png")
 
 

@@ -21,7 +21,11 @@ def room_map() -> str:
 
 
 def lines_of(folder: Path) -> str:
+    """Where there is no module but the package itself, it tells of the other files."""
     files = [file for file in sorted(folder.glob("*.py")) if file.name != "__init__.py"]
+    pages = sorted([*folder.glob("*.css"), *folder.glob("*.js")])
+    if pages and not files:
+        return f"- {', '.join(f'`{page.name}`' for page in pages)} {first_sentence(folder / '__init__.py')}"
     return "\n".join(f"- `{file.name}` {first_sentence(file)}" for file in files)
 
 

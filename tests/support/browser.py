@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import contextlib
 import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,6 +20,18 @@ FLAGS = [
 ]  # fmt: skip
 
 TRIES, TRY_MS = 10, 4000
+
+BELOW = "(log => log.scrollHeight - log.scrollTop - log.clientHeight)(document.querySelector('#channel-timeline'))"
+PICTURES_THERE = "[...document.querySelectorAll('#channel-message-list img')].every(img => img.complete && img.naturalHeight)"
+HAND_OVER = """([kind, where, files]) => {
+    const data = new DataTransfer()
+    for (const [name, bytes] of files) {
+        data.items.add(new File([Uint8Array.from(atob(bytes), c => c.charCodeAt(0))], name, {type: 'image/jpeg'}))
+    }
+    const init = {bubbles: true, cancelable: true, clipboardData: data, dataTransfer: data}
+    const event = kind === 'paste' ? new ClipboardEvent(kind, init) : new DragEvent(kind, init)
+    return !document.querySelector(where).dispatchEvent(event)
+}"""
 
 
 class Person:
@@ -55,9 +69,41 @@ class Person:
         if await field.get_attribute("role") == "combobox" and await choice.count():
             await choice.first.click()
 
-    async def attach(self, option: str, file: Path) -> None:
+    async def attach(self, option: str, *files: Path) -> None:
+        """One file, or several chosen at once in the dialog of that option."""
         await self._add(option)
-        await self._line.locator(f'input[type=file][data-option="{option}"]').set_input_files(file)
+        await self._line.locator(f'input[type=file][data-option="{option}"]').set_input_files(files)
+
+    async def hand_over(self, how: str, where: str, files: Sequence[Path] = ()) -> bool:
+        """`drop` or `paste` files there, as the browser announces it; says whether the page took it, else the browser leaves the page."""
+        packed = [(file.name, base64.b64encode(file.read_bytes()).decode()) for file in files]
+        return await self.page.evaluate(HAND_OVER, [how, where, packed])
+
+    async def attached(self) -> dict[str, str]:
+        """Which option of the open command has which file."""
+        pills = self._line.locator(".command-pill:has(.command-file-remove)")
+        read = "pills => pills.map(p => [p.dataset.option, p.querySelector('.command-file-choose').textContent])"
+        return dict(await pills.evaluate_all(read))
+
+    async def leave_command(self) -> None:
+        await self.page.locator(".command-context-close").click()
+        await self.page.locator("#channel-composer-input").fill("")
+
+    async def below(self) -> float:
+        """How many pixels of the conversation are below the fold."""
+        return await self.page.evaluate(BELOW)
+
+    async def at_the_newest(self, within_s: float = 5) -> None:
+        """Waits until all pictures are there and the end of the conversation is in sight. Errors: AssertionError."""
+        await self.until(f"{PICTURES_THERE} && {BELOW} <= 1", within_s)
+
+    async def until(self, true: str, within_s: float = 5) -> None:
+        """Waits for a JavaScript expression (Playwright's own waiting is barred by the page's content policy). Errors: AssertionError."""
+        for _ in range(int(within_s / 0.05)):
+            if await self.page.evaluate(true):
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"not true within {within_s} s: {true}")
 
     async def send(self) -> None:
         await self.page.locator("#send-message").click()
