@@ -334,26 +334,26 @@ async def test_a_page_whose_program_has_gone_says_what_to_do() -> None:
         person = await person_s.enter_async_context(person_at(old))
         page, banner = person.page, person.page.locator(BANNER)
         await page.context.set_offline(True)
-        await expect(banner).to_have_text(LOST, timeout=10_000)
+        await expect(banner).to_have_text(LOST)
         assert await banner.get_attribute("role") == "alert"
         await expect(page.locator("#channel-composer")).to_be_in_viewport(ratio=1)  # the banner pushes nothing out of the window
         await page.context.set_offline(False)
-        await expect(banner).to_be_hidden(timeout=10_000)
+        await expect(banner).to_be_hidden()
         await person.command("show", {"name": "Zippy"})  # all is as before
         await person.reads("here is Zippy")
 
         await first.aclose()
-        await expect(banner).to_have_text(LOST, timeout=10_000)
+        await expect(banner).to_have_text(LOST)
         new = await second.enter_async_context(live_page(TownBot(), port))
-        await expect(banner).to_have_text(OLD, timeout=10_000)
+        await expect(banner).to_have_text(OLD)
         await page.reload()
-        await expect(banner).to_have_text(OLD, timeout=10_000)
+        await expect(banner).to_have_text(OLD)
         await page.goto(new)  # differs in the secret only, with which SimCord loads the page anew
         await expect(page.locator("#channel-composer-input")).to_be_visible()
         await expect(banner).to_be_hidden()
         await page.goto("about:blank")
         await page.goto(new.partition("#")[0])
-        await expect(banner).to_have_text(OLD, timeout=10_000)
+        await expect(banner).to_have_text(OLD)
 
 
 async def test_a_step_whose_outcome_is_unknown_can_be_left_behind() -> None:
@@ -364,7 +364,7 @@ async def test_a_step_whose_outcome_is_unknown_can_be_left_behind() -> None:
         await person.type_command("show")
         await page.locator('input[data-option="name"]').fill("Zippy")
         await page.locator("#send-message").click()
-        await expect(banner).to_have_text("What became of your last step isn't known. Load this page again to go on.", timeout=10_000)
+        await expect(banner).to_have_text("What became of your last step isn't known. Load this page again to go on.")
         await page.unroute("**/api/action")
         await page.reload()
         await person.command("show", {"name": "Biscuit"})

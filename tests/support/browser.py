@@ -20,6 +20,7 @@ FLAGS = [
 ]  # fmt: skip
 
 TRIES, TRY_MS = 10, 4000
+expect.set_options(timeout=30_000)
 
 BELOW = "(log => log.scrollHeight - log.scrollTop - log.clientHeight)(document.querySelector('#channel-timeline'))"
 PICTURES_THERE = "[...document.querySelectorAll('#channel-message-list img')].every(img => img.complete && img.naturalHeight)"
@@ -93,11 +94,11 @@ class Person:
         """How many pixels of the conversation are below the fold."""
         return await self.page.evaluate(BELOW)
 
-    async def at_the_newest(self, within_s: float = 5) -> None:
+    async def at_the_newest(self, within_s: float = 30) -> None:
         """Waits until all pictures are there and the end of the conversation is in sight. Errors: AssertionError."""
         await self.until(f"{PICTURES_THERE} && {BELOW} <= 1", within_s)
 
-    async def until(self, true: str, within_s: float = 5) -> None:
+    async def until(self, true: str, within_s: float = 30) -> None:
         """Waits for a JavaScript expression (Playwright's own waiting is barred by the page's content policy). Errors: AssertionError."""
         for _ in range(int(within_s / 0.05)):
             if await self.page.evaluate(true):
@@ -117,7 +118,7 @@ class Person:
             await self.attach(option, file)
         await self.send()
 
-    async def reads(self, text: str | re.Pattern[str], within_s: float = 10) -> str:
+    async def reads(self, text: str | re.Pattern[str], within_s: float = 60) -> str:
         """Waits until the conversation shows the text, and returns all of it. Errors: AssertionError after `within_s`."""
         messages = self.page.locator("#channel-message-list")
         await expect(messages).to_contain_text(text, timeout=within_s * 1000)
@@ -135,7 +136,7 @@ async def person_at(url: str, width: int = 1200, height: int = 900) -> AsyncIter
         try:
             page = await browser.new_page(viewport={"width": width, "height": height})
             await page.goto(url)
-            await expect(page.locator("#channel-composer-input")).to_be_visible(timeout=30_000)
+            await expect(page.locator("#channel-composer-input")).to_be_visible()
             yield Person(page)
         finally:
             await browser.close()
