@@ -257,9 +257,11 @@ async def test_reading_does_not_hold_the_loop():
     threads: set[int] = set()
     reader = PhotoReader(LIMITS)
     original = bot.photos.read_photo
+    turned = threading.Event()
 
     def watched(*arguments: Any) -> Any:
         threads.add(threading.get_ident())
+        turned.wait(20)
         return original(*arguments)
 
     bot.photos.read_photo = watched
@@ -269,7 +271,9 @@ async def test_reading_does_not_hold_the_loop():
         turns = 0
         while not reading.done():
             await asyncio.sleep(0.001)
-            turns += 1
+            turns += bool(threads)
+            if turns > 5:
+                turned.set()
         assert [photo.width for photo in await reading] == [1024, 1024]
     finally:
         bot.photos.read_photo = original

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -139,11 +140,12 @@ if __name__ == "__main__":
     parser.add_argument("--parent-pid", type=int)
     parser.add_argument("--step-s", type=float, default=0.0)
     parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--load-s", type=float, default=0.0)
+    parser.add_argument("--load-when", help="a file that has to be there first")
     given = parser.parse_args()
 
     def load(options: Options) -> Engine:
-        time.sleep(given.load_s)
+        while given.load_when and not os.path.exists(given.load_when):
+            time.sleep(0.05)
         return fake_engine(Teacher(given.steps, given.step_s))
 
     serve(Options(port=given.port, uds=given.uds, parent_pid=given.parent_pid), load=load)

@@ -26,7 +26,8 @@ pytestmark = [
         not SHIPPED.exists(), reason="LOUD: myvlm_engine/pocket/pocket.safetensors isn't here, so no test meets the real engine"
     ),
 ]
-READY_CPU_S = 15.0  # seconds of one core from the second start on; 7 measured: on two idle cores that is ready within 10 s
+READY_CPU_S = 15.0  # seconds of one core from the second start on; 7 measured (23 converting): on two idle cores ready within 10 s
+READY_IN_IMPORTS = 3.0  # the same in what importing the libraries costs here and now, where a core is slow; 1.5 measured (4.5)
 LOAD_S = 600.0  # the machine may be busy, and the first start converts
 
 
@@ -40,6 +41,13 @@ def started() -> tuple[subprocess.Popen, str]:
     )
     assert process.stdout is not None
     return process, process.stdout.readline().split()[-1]
+
+
+def imports_cpu_s() -> float:
+    before = os.times()
+    subprocess.run([sys.executable, "-c", "import torch, transformers, open_clip"], check=True)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
 
 
 def ready(address: str) -> dict:
@@ -83,8 +91,9 @@ def engine() -> Iterator[Running]:
 
 
 def test_the_second_start_is_soon_ready(engine):
-    print(f"ready after {engine.cpu_s:.1f} CPU seconds")
-    assert engine.cpu_s < READY_CPU_S
+    bound_s = max(READY_CPU_S, READY_IN_IMPORTS * imports_cpu_s())
+    print(f"ready after {engine.cpu_s:.1f} CPU seconds; at most {bound_s:.1f} here")
+    assert engine.cpu_s < bound_s
     assert engine.memory_bytes < 3 * 1024**3
 
 
@@ -108,10 +117,11 @@ def learned_with_a_guest(engine: Running, request: dict) -> tuple[list[TeachEven
     """The teach's events, and what somebody who asked in its middle got, with the steps that went by until then."""
     events: list[TeachEvent] = []
     guest: dict = {}
+    photo = encoded(scene_photo(9))
 
     def visit() -> None:
         steps = len(events)
-        guest["text"] = engine.asked("answer", photo=encoded(scene_photo(9)))["text"]
+        guest["text"] = engine.asked("answer", photo=photo)["text"]
         guest["steps"] = len(events) - steps
 
     visiting = threading.Thread(target=visit)

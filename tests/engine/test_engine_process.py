@@ -39,7 +39,7 @@ def engine_process(*options: str) -> Iterator[tuple[subprocess.Popen, str]]:
         process.wait()
 
 
-def until(condition, within_s: float = 5.0):
+def until(condition, within_s: float = 30.0):
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if value := condition():
@@ -54,10 +54,12 @@ def health(address: str) -> dict:
     return {}
 
 
-def test_the_port_answers_before_the_models_are_loaded():
-    with engine_process("--load-s", "1.5") as (_, address):
-        first = until(lambda: health(address), within_s=1.2)
+def test_the_port_answers_before_the_models_are_loaded(tmp_path):
+    models = tmp_path / "models"
+    with engine_process("--load-when", str(models)) as (_, address):
+        first = until(lambda: health(address))
         assert first["ready"] is False
+        models.touch()
         assert until(lambda: (h := health(address)).get("ready") and h)["vlm"]
 
 
@@ -89,24 +91,24 @@ def test_it_listens_on_a_unix_socket(tmp_path):
 
 
 def test_a_client_that_hangs_up_ends_its_teach_and_the_next_begins():
-    with engine_process("--steps", "200", "--step-s", "0.1") as (_, address), httpx.Client(base_url=address, timeout=10) as client:
+    with engine_process("--steps", "1000", "--step-s", "0.1") as (_, address), httpx.Client(base_url=address, timeout=30) as client:
         until(lambda: health(address).get("ready"))
         with client.stream("POST", "/v1/teach", json=teach_request().model_dump(mode="json")) as stream:
             lines = stream.iter_lines()
             assert [TeachEvent.model_validate_json(next(lines)).step for _ in range(3)] == [1, 2, 3]
-            assert health(address)["busy"] is True
-        until(lambda: health(address)["busy"] is False, within_s=2)
+            assert until(lambda: health(address))["busy"] is True
+        until(lambda: health(address).get("busy") is False)
         with client.stream("POST", "/v1/teach", json=teach_request().model_dump(mode="json")) as stream:
             assert TeachEvent.model_validate_json(next(stream.iter_lines())).step == 1
 
 
 def test_it_ends_soon_on_sigterm_in_the_middle_of_a_teach():
-    with engine_process("--steps", "1000", "--step-s", "0.1") as (process, address), httpx.Client(base_url=address, timeout=10) as client:
+    with engine_process("--steps", "1000", "--step-s", "0.1") as (process, address), httpx.Client(base_url=address, timeout=30) as client:
         until(lambda: health(address).get("ready"))
         with client.stream("POST", "/v1/teach", json=teach_request().model_dump(mode="json")) as stream:
             next(stream.iter_lines())
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=8) is not None
+            assert process.wait(timeout=30) is not None
 
 
 def test_it_ends_with_its_parent():
@@ -119,7 +121,7 @@ def test_it_ends_with_its_parent():
     until(lambda: health(address).get("ready"))
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
-    gone, _ = psutil.wait_procs([engine], timeout=6)
+    gone, _ = psutil.wait_procs([engine], timeout=30)
     assert engine in gone
 
 

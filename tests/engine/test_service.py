@@ -6,7 +6,7 @@ import asyncio
 import base64
 import contextlib
 import json
-import time
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 import structlog
-from engine_fakes import ENCODER, VLM, WIDTH, FakeVlm, Teacher, fake_engine, photo, teach_request
+from engine_fakes import ENCODER, VLM, WIDTH, FakeVlm, Teacher, answer_fake, fake_engine, photo, teach_request
 
 from myvlm_engine.concept_embedding import read_embedding
 from myvlm_engine.engine import Engine
@@ -23,6 +23,22 @@ from myvlm_engine.recognition.encoders import Seen
 from myvlm_engine.service import Limits, create_app
 
 PHOTO = photo("red")
+PATIENCE_S = 30.0  # for what must happen, on however slow a machine
+
+
+class LedTeacher(Teacher):
+    """Takes each step when it is let, and notes it in `done`."""
+
+    def __init__(self, **given):
+        super().__init__(**given)
+        self.let, self.begun, self.done = threading.Semaphore(0), 0, []
+
+    def __call__(self, *given, **more):
+        for event in super().__call__(*given, **more):
+            self.begun += 1
+            assert self.let.acquire(timeout=PATIENCE_S)
+            self.done.append("step")
+            yield event
 
 
 @pytest.fixture(autouse=True)
@@ -42,9 +58,17 @@ async def served(load=fake_engine, token: str = "", limits: Limits = Limits(), r
     app = create_app(load, token=token, limits=limits)
     transport = httpx.ASGITransport(app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://engine") as client:
-        while ready and not (await client.get("/v1/health")).json()["ready"]:  # as a bot asks
-            await asyncio.sleep(0.01)
+        if ready:
+            await until_told(client, ready=True)
         yield client
+
+
+async def until_told(client: httpx.AsyncClient, **expected) -> dict:
+    """Asks for the health, as a bot does, until it says so."""
+    async with asyncio.timeout(PATIENCE_S):
+        while (health := (await client.get("/v1/health")).json()) != health | expected:
+            await asyncio.sleep(0.01)
+    return health
 
 
 def body(message) -> dict:
@@ -332,8 +356,10 @@ async def test_health_tells_what_is_loaded():
 
 
 async def test_while_the_models_load_the_port_answers_and_says_so():
+    loaded = threading.Event()
+
     def slow():
-        time.sleep(0.3)
+        loaded.wait(PATIENCE_S)
         return fake_engine()
 
     async with served(slow, ready=False) as client:
@@ -342,70 +368,91 @@ async def test_while_the_models_load_the_port_answers_and_says_so():
             reply = await client.post(f"/v1/{verb}", json=sent)
             assert (reply.status_code, refusal(reply)) == (503, ErrorReply(code="not_ready"))
             assert reply.headers["retry-after"] == "5"
-        await asyncio.sleep(0.5)
+        loaded.set()
+        await until_told(client, ready=True)
         assert (await client.post("/v1/see", json={"photo": PHOTO})).status_code == 200
 
 
 async def test_models_that_cannot_be_loaded_are_told_with_the_reason():
+    tried = threading.Event()
+
     def missing():
+        tried.wait(PATIENCE_S)
         raise RuntimeError("The embedded language model isn't installed.")
 
     async with served(missing, ready=False) as client:
-        await asyncio.sleep(0.1)
-        health = (await client.get("/v1/health")).json()
-        assert (health["ready"], health["failure"]) == (False, "The embedded language model isn't installed.")
+        assert refusal(await client.post("/v1/see", json={"photo": PHOTO})) == ErrorReply(code="not_ready")
+        tried.set()
+        health = await until_told(client, failure="The embedded language model isn't installed.")
+        assert health["ready"] is False
         reply = await client.post("/v1/see", json={"photo": PHOTO})
     assert refusal(reply) == ErrorReply(code="not_ready", facts={"why": "The embedded language model isn't installed."})
 
 
 async def test_a_describe_goes_between_the_steps_of_a_teach():
-    async with served(lambda: fake_engine(Teacher(steps=20, step_s=0.1))) as client:
+    teacher = LedTeacher(steps=20)
+
+    def answer(*given, **more):
+        teacher.done.append("answer")
+        return answer_fake(*given, **more)
+
+    async with served(lambda: fake_engine(teacher, answer)) as client, asyncio.timeout(2 * PATIENCE_S):
         teaching = asyncio.create_task(taught(client, teach_request()))
-        await asyncio.sleep(0.3)
-        assert (await client.get("/v1/health")).json()["busy"] is True
-        started = time.monotonic()
-        for _ in range(3):
-            assert (await client.post("/v1/answer", json={"photo": PHOTO})).status_code == 200
-        waited_s = time.monotonic() - started
-        assert not teaching.done()
+        await until_told(client, busy=True)
+        for asked in range(3):
+            while teacher.begun == asked:
+                await asyncio.sleep(0.01)
+            answering = asyncio.create_task(client.post("/v1/answer", json={"photo": PHOTO}))
+            await until_told(client, waiting=1)
+            teacher.let.release()  # the step it came in; the next one is not let before the answer is there
+            assert (await answering).status_code == 200
+        assert teacher.done == ["step", "answer"] * 3 and not teaching.done()
+        teacher.let.release(17)
         assert len(await teaching) == 20
-    assert waited_s < 3 * 0.25  # a step each at most, not the two seconds of the teach
 
 
 async def test_a_full_line_is_refused_as_busy():
+    refused = threading.Event()
+
     def slow(*given):
-        time.sleep(0.3)
+        refused.wait(PATIENCE_S)
         return "a ball", "a ball", []
 
     async with served(lambda: fake_engine(answer=slow), limits=Limits(max_waiting=2)) as client:
-        replies = await asyncio.gather(*(client.post("/v1/answer", json={"photo": PHOTO}) for _ in range(4)))
-        assert sorted(r.status_code for r in replies) == [200, 200, 503, 503]
-        busy = next(r for r in replies if r.status_code == 503)
-        assert refusal(busy) == ErrorReply(code="busy", facts={"waiting": 2})
+        asked = [asyncio.create_task(client.post("/v1/answer", json={"photo": PHOTO})) for _ in range(4)]
+        async with asyncio.timeout(PATIENCE_S):
+            while len(done := [one.result() for one in asked if one.done()]) < 2:
+                await asyncio.sleep(0.01)
+        assert [refusal(busy) for busy in done] == [ErrorReply(code="busy", facts={"waiting": 2})] * 2
+        refused.set()
+        assert sorted(reply.status_code for reply in await asyncio.gather(*asked)) == [200, 200, 503, 503]
         assert (await client.get("/v1/health")).json()["waiting"] == 0
 
 
 async def test_a_second_teach_waits_a_little_and_is_then_refused_as_busy():
-    async with served(lambda: fake_engine(Teacher(steps=10, step_s=0.1)), limits=Limits(teach_patience_s=0.2)) as client:
+    teacher = LedTeacher(steps=10)
+    async with served(lambda: fake_engine(teacher), limits=Limits(teach_patience_s=0.2)) as client:
         first = asyncio.create_task(taught(client, teach_request()))
-        await asyncio.sleep(0.1)
+        await until_told(client, busy=True)
         second = await client.post("/v1/teach", json=body(teach_request()))
         assert (second.status_code, refusal(second).code) == (503, "busy")
+        teacher.let.release(10)
         assert len(await first) == 10
 
 
 async def test_as_many_teach_at_a_time_as_learn_in_one_batch():
+    teacher = LedTeacher(steps=8)
+
     def two_at_a_time():
-        engine = fake_engine(Teacher(steps=8, step_s=0.1))
-        return Engine(replace(engine.parts, lessons=2))
+        return Engine(replace(fake_engine(teacher).parts, lessons=2))
 
     async with served(two_at_a_time, limits=Limits(teach_patience_s=0.2)) as client:
         assert (await client.get("/v1/health")).json()["lessons"] == 2
         both = [asyncio.create_task(taught(client, teach_request())) for _ in range(2)]
-        await asyncio.sleep(0.3)
-        assert (await client.get("/v1/health")).json()["busy"] is True
+        await until_told(client, busy=True)
         third = await client.post("/v1/teach", json=body(teach_request()))
         assert (third.status_code, refusal(third).code) == (503, "busy")
+        teacher.let.release(3 * 8)
         assert [len(events) for events in await asyncio.gather(*both)] == [8, 8]
         assert (await client.get("/v1/health")).json()["busy"] is False
         assert len(await taught(client, teach_request())) == 8
