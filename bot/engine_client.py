@@ -36,7 +36,7 @@ Facts = dict[str, str | int | float | list[int]]
 
 CONNECT_S = 3.0
 HEALTH_S = 5.0
-PAUSES_S = (0.2, 0.8)  # before the second and the third try of something that may be asked twice
+PAUSES_S = (0.2, 0.8, 2.0, 3.0)  # before the next try of something that may be asked again: an engine's port opens after some seconds
 WAKING_S = 45.0  # an engine that still loads its models is waited for so long: whoever asks has only just started it
 WAKE_EVERY_S = 1.0
 

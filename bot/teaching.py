@@ -144,9 +144,13 @@ class Teacher:
         if self.paused:
             return
         waiting = await self.store.queue_length()
-        for _ in range(min(waiting, self.limits.at_once - (self._workers - len(self._line)))):
+        for _ in range(min(waiting, self._free_seats())):
             self._workers += 1
             self._spawn(self._work())
+
+    def _free_seats(self) -> int:
+        """How many more may be seen and fitted; below 0 where some have learned and come back for another."""
+        return self.limits.at_once - (self._workers - len(self._line))
 
     async def people_allowed(self) -> None:
         """Somewhere they are again: those who were passed over meanwhile are learned for the models of now."""
@@ -175,7 +179,7 @@ class Teacher:
 
     async def _work(self) -> None:
         try:
-            while not self.paused and (claim := await self.store.claim_next(self.worker, self.limits.lease_s)):
+            while not self.paused and self._free_seats() >= 0 and (claim := await self.store.claim_next(self.worker, self.limits.lease_s)):
                 await self._train(Lease(claim))
         except StoreError as error:
             log.error("store_failed", error=str(error))
