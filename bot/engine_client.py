@@ -36,9 +36,11 @@ Facts = dict[str, str | int | float | list[int]]
 
 CONNECT_S = 3.0
 HEALTH_S = 5.0
-PAUSES_S = (0.2, 0.8, 2.0, 3.0)  # before the next try of something that may be asked again: an engine's port opens after some seconds
-WAKING_S = 45.0  # an engine that still loads its models is waited for so long: whoever asks has only just started it
-WAKE_EVERY_S = 1.0
+# For how long something that may be asked twice is tried again, from the first failure on:
+BROKEN_S = 1.0  # where the connection broke: what was asked may be what ends the engine, and isn't to end the next one, too
+ABSENT_S = 6.0  # where nobody listens: an engine's port opens some seconds after its start
+WAKING_S = 45.0  # where it still loads its models
+PAUSE_S, LONGEST_PAUSE_S = 0.2, 1.0  # between two tries; grows fourfold
 
 
 class EngineError(Exception):
@@ -51,11 +53,11 @@ class EngineError(Exception):
 
 
 class EngineUnreachable(Exception):
-    """The engine isn't there, went away or took too long (`slow`)."""
+    """The engine isn't there (`absent`), went away or took too long (`slow`)."""
 
-    def __init__(self, message: str | None = None, slow: bool = False):
+    def __init__(self, message: str | None = None, slow: bool = False, absent: bool = False):
         super().__init__(message or type(self).__doc__)
-        self.slow = slow
+        self.slow, self.absent = slow, absent
 
 
 class Engine(Protocol):
@@ -129,26 +131,26 @@ class HttpEngine:
         await self._http.aclose()
 
     async def _asked_again(self, path: str, request: BaseModel, reply: type[Reply]) -> Reply:
-        """For verbs that change nothing. One that couldn't load its models (it says why) isn't waited for."""
-        until = time.monotonic() + WAKING_S
+        """For verbs that change nothing. Neither a slow engine is asked again, nor one that couldn't load its models (it says why)."""
+        failed_at, pause_s, broken = 0.0, PAUSE_S, False
+        failure: EngineUnreachable | EngineError
         while True:
-            try:
-                return await self._tried_again(path, request, reply)
-            except EngineError as error:
-                if error.code != "not_ready" or error.facts.get("why") or time.monotonic() > until:
-                    raise
-            await asyncio.sleep(WAKE_EVERY_S)
-
-    async def _tried_again(self, path: str, request: BaseModel, reply: type[Reply]) -> Reply:
-        """A broken connection is tried again, a slow one isn't."""
-        for pause_s in PAUSES_S:
             try:
                 return await self._ask("POST", path, request, reply, self._timeout_s)
             except EngineUnreachable as error:
                 if error.slow:
                     raise
+                broken |= not error.absent
+                failure, within_s = error, BROKEN_S if broken else ABSENT_S
+            except EngineError as error:
+                if error.code != "not_ready" or error.facts.get("why"):
+                    raise
+                failure, within_s = error, BROKEN_S if broken else WAKING_S
+            failed_at = failed_at or time.monotonic()
+            if time.monotonic() - failed_at >= within_s:
+                raise failure
             await asyncio.sleep(pause_s)
-        return await self._ask("POST", path, request, reply, self._timeout_s)
+            pause_s = min(4 * pause_s, LONGEST_PAUSE_S)
 
     async def _ask(self, method: str, path: str, request: BaseModel | None, reply: type[Reply], timeout_s: float) -> Reply:
         content = request.model_dump_json() if request else None
@@ -192,4 +194,5 @@ def _refusal(status: int, body: bytes) -> EngineError | EngineUnreachable:
 
 def _gone(error: httpx.TransportError) -> EngineUnreachable:
     slow = isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout | httpx.PoolTimeout)
-    return EngineUnreachable(f"{type(error).__name__}: {error}", slow=slow)
+    absent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+    return EngineUnreachable(f"{type(error).__name__}: {error}", slow=slow, absent=absent)

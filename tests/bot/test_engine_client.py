@@ -15,6 +15,7 @@ from bot_fakes import photo_of, sight_of_colour
 
 from bot import engine_client
 from bot.engine_client import EngineError, EngineUnreachable, HttpEngine
+from bot.supervisor import free_port
 from myvlm_engine.messages import AnswerReply, AnswerRequest, FitRequest, SeeReply, TaughtPhoto, TeachRequest
 
 PHOTO = photo_of((200, 40, 40))
@@ -24,13 +25,13 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def served(handler: Handler, socket: Path | None = None) -> AsyncIterator[str]:
-    """A server on loopback (or a Unix socket) that answers everything with `handler`; gives its address."""
+async def served(handler: Handler, socket: Path | None = None, port: int = 0) -> AsyncIterator[str]:
+    """A server on loopback (any port, or this one; or a Unix socket) that answers everything with `handler`; gives its address."""
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.UnixSite(runner, str(socket)) if socket else web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.UnixSite(runner, str(socket)) if socket else web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     try:
         yield f"unix:{socket}" if socket else f"http://127.0.0.1:{runner.addresses[0][1]}"
@@ -116,7 +117,8 @@ async def test_an_engine_of_another_version_is_an_internal_error():
     assert caught.value.code == "internal"
 
 
-async def test_nobody_there_is_unreachable_within_seconds():
+async def test_nobody_there_is_unreachable_within_seconds(monkeypatch):
+    monkeypatch.setattr(engine_client, "ABSENT_S", 0.3)
     with sockets.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))  # nobody else can listen there
         async with engine_at(f"http://127.0.0.1:{deaf.getsockname()[1]}") as engine, asyncio.timeout(30):
@@ -136,7 +138,7 @@ async def test_an_engine_that_still_loads_is_waited_for_and_one_that_cannot_is_n
             return web.json_response({"code": "not_ready", "facts": facts}, status=503)
         return web.json_response(SEEN.model_dump())
 
-    monkeypatch.setattr(engine_client, "WAKE_EVERY_S", 0.01)
+    monkeypatch.setattr(engine_client, "LONGEST_PAUSE_S", 0.01)
     async with served(answer) as url, engine_at(url) as engine:
         if waits:
             assert await engine.see(PHOTO) == SEEN
@@ -150,7 +152,7 @@ async def test_an_engine_that_loads_for_long_is_not_waited_for_any_more(monkeypa
     async def answer(request: web.Request) -> web.Response:
         return web.json_response({"code": "not_ready", "facts": {}}, status=503)
 
-    monkeypatch.setattr(engine_client, "WAKE_EVERY_S", 0.01)
+    monkeypatch.setattr(engine_client, "LONGEST_PAUSE_S", 0.01)
     monkeypatch.setattr(engine_client, "WAKING_S", 0.2)
     async with served(answer) as url, engine_at(url) as engine, asyncio.timeout(30):
         with pytest.raises(EngineError) as caught:
@@ -158,7 +160,39 @@ async def test_an_engine_that_loads_for_long_is_not_waited_for_any_more(monkeypa
     assert caught.value.code == "not_ready"
 
 
-async def test_a_broken_connection_is_tried_again():
+async def test_an_engine_whose_port_opens_late_is_waited_for():
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response(SEEN.model_dump())
+
+    port = free_port()
+    async with engine_at(f"http://127.0.0.1:{port}") as engine:
+        seeing = asyncio.create_task(engine.see(PHOTO))
+        await asyncio.sleep(0.5)
+        assert not seeing.done()
+        async with served(answer, port=port):
+            assert await seeing == SEEN
+
+
+async def test_an_engine_that_starts_anew_because_of_a_photo_is_not_handed_it_again(monkeypatch):
+    """A photo that ends the engine ends one: whoever asks is told after a second, not when the next has loaded."""
+    tries = 0
+
+    async def answer(request: web.Request) -> web.Response:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            request.transport.abort()
+        return web.json_response({"code": "not_ready", "facts": {}}, status=503)
+
+    monkeypatch.setattr(engine_client, "BROKEN_S", 0.1)
+    async with served(answer) as url, engine_at(url) as engine, asyncio.timeout(30):
+        with pytest.raises(EngineError) as caught:
+            await engine.see(PHOTO)
+    assert (caught.value.code, tries) == ("not_ready", 2)
+
+
+async def test_a_broken_connection_is_tried_again(monkeypatch):
+    monkeypatch.setattr(engine_client, "BROKEN_S", 30.0)
     tries = 0
 
     async def answer(request: web.Request) -> web.StreamResponse:
