@@ -95,7 +95,7 @@ class TeachingSettings(Section):
     max_corrections_per_concept: int = Field(
         default=200,
         ge=1,
-        description="What members said of answers, of one concept; beyond it the vectors of the oldest of the same kind go",
+        description="What members said of answers, of one concept; beyond it the oldest lose their vectors, not their verdict",
     )
     lease_s: float = Field(default=60.0, gt=0, description="How long a broken-off training is left alone before it goes on, in seconds")
     max_attempts: int = Field(default=5, ge=1, description="How often a training is tried before it is given up")

@@ -119,12 +119,15 @@ class ProgressReplies:
     async def move_up(self) -> None:
         """Those still in line have one less before them."""
         for concept_id, reply in list(self._replies.items()):
-            if reply.shown is None or any(at.stage != "queued" for at in (reply.shown, *(at for _, at in reply.waiting))):
+            if not only_queued(reply):
                 continue
             try:
-                await self.show_queued(await self.store.concept(concept_id))
+                concept, place = await self.store.concept(concept_id), await self.store.queue_position(concept_id)
             except NotFound:
                 self._replies.pop(concept_id, None)
+                continue
+            if place and only_queued(reply):  # its turn may have come meanwhile
+                await self.progress(concept, Progress("queued", ahead=place - 1))
 
     async def forgotten(self, concepts: Collection[Concept]) -> None:
         """They were deleted: what was being learned says so instead of staying where it was, and earlier replies, which show a taught
@@ -274,6 +277,11 @@ class ProgressReplies:
         teacher = await self.client.fetch_user(concept.owner_id)
         await teacher.send(**word.to_teacher(), allowed_mentions=only(concept.owner_id))
         return True
+
+
+def only_queued(reply: Reply) -> bool:
+    """Nothing else of it is shown or about to be."""
+    return reply.shown is not None and all(at.stage == "queued" for at in (reply.shown, *(at for _, at in reply.waiting)))
 
 
 def ended(concept: Concept) -> Literal["ready", "unchanged", "failed"]:

@@ -432,26 +432,30 @@ def corrected(concept: Concept, present: bool, user_id: int) -> str:
     return f"-# ✏️ <@{user_id}> said: **{concept.name}** {in_photo(present)}. I'll remember that."
 
 
+def corrector(text: str) -> int | None:
+    """Of a corrected answer's text: who said so. An answer's own sentences can't begin like this: `quoted` escapes the <."""
+    found = re.search(r"^-# ✏️ <@(\d+)> said: ", text, re.MULTILINE)
+    return int(found.group(1)) if found else None
+
+
 def undone(concept: Concept, left: Said | None) -> str:
-    """`left`: what another has said of the photo."""
-    if left is None:
-        return f"-# ↩ What was said about **{concept.name}** is taken back."
-    who = f"<@{left.user_id}>" if left.user_id else "somebody"
-    return f"-# ↩ That is taken back. What {who} said holds: **{concept.name}** {in_photo(left.present)}."
+    return f"-# ↩ {taken_back(concept, left)}"
 
 
 def noted(concept: Concept, present: bool) -> str:
-    """Where the correction was kept, and the photo can't be described anew."""
-    return f"Noted: **{concept.name}** {in_photo(present)}. {NOT_ANEW}"
+    return f"Noted: **{concept.name}** {in_photo(present)}."
 
 
 def in_photo(present: bool) -> str:
     return "is in this photo" if present else "isn't in this photo"
 
 
-def taken_back(concept: Concept) -> str:
-    """As `noted`."""
-    return f"What was said about **{concept.name}** in this photo is taken back. {NOT_ANEW}"
+def taken_back(concept: Concept, left: Said | None) -> str:
+    """`left`: what another has said of the photo."""
+    if left is None:
+        return f"What was said about **{concept.name}** in this photo is taken back."
+    who = f"<@{left.user_id}>" if left.user_id else "somebody"
+    return f"That is taken back. What {who} said holds: **{concept.name}** {in_photo(left.present)}."
 
 
 NOT_ANEW = (

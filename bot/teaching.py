@@ -99,6 +99,7 @@ class Lease:
 
     claim: Claim
     ending: bool = False  # what ends the claim is being written: nothing is left to renew
+    waiting: bool = False  # in line: no attempt is counted meanwhile
 
 
 @dataclass(frozen=True)
@@ -275,6 +276,7 @@ class Teacher:
 
     async def _given_back(self, lease: Lease) -> None:
         with suppress(LeaseLost, NotFound):
+            await self._attempted(lease)
             await self.store.release(lease.claim)
 
     async def _failed(self, lease: Lease, code: str) -> None:
@@ -299,7 +301,7 @@ class Teacher:
             raise GivenUp
         await self._meet(lease, concept)
         concept = await self.store.concept(concept.id)
-        async with self._turn(concept):
+        async with self._turn(lease, concept):
             return await self._embed(lease, concept)
 
     async def _meet(self, lease: Lease, concept: Concept) -> None:
@@ -363,20 +365,22 @@ class Teacher:
         self, lease: Lease, concept: Concept, photos: Sequence[Photo], seen: list[Regions], pictured: Sequence[Pictured]
     ) -> None:
         """The head: from here on the concept is recognised, and named by its name in place of its class noun. A photo without a box was
-        added since the head was fitted; boxes are kept after the head, so that a head that was lost with a process is fitted again."""
+        added since the head was fitted."""
         added, encoder = any(photo.box is None for photo in photos), seen[0].encoder
         fresh = added or await self.store.head(concept.id, encoder) is None
+        boxes = [photo.box for photo in photos if photo.box]
         if fresh:
             said = await self.store.corrections(concept.id, encoder)
             reply = await self.engine.fit(await self._fit_request(concept, seen, said))
-            if added and not (concept.has_head and all(photo.box is None for photo in photos)):  # one was only taken out
-                await self._refuse_people(concept, photos, pictured, reply.photo_boxes)
-            await self.store.save_head(lease.claim, head_of(reply.head))
+            boxes = list(reply.photo_boxes)
+            only_taken_out = concept.has_head and not pictured and all(photo.box is None for photo in photos)
+            if added and not only_taken_out:
+                await self._refuse_people(concept, photos, pictured, boxes)
+            of_photos = {photo.id: box for photo, box in zip(photos, boxes, strict=False)}
+            await self.store.save_head(lease.claim, head_of(reply.head), of_photos)
             await self._learn_what_came_between(concept.id, seen, said)
-            if concept.kind is Kind.PERSON:
-                await self._keep_their_face_only(photos, seen, reply.photo_boxes)
-            for photo, box in zip(photos, reply.photo_boxes, strict=False):
-                await self.store.save_box(photo.id, box, lease.claim)
+        if concept.kind is Kind.PERSON:  # also where a process was killed in between
+            await self._keep_their_face_only(photos, seen, boxes)
         await self.listener.progress(await self.store.concept(concept.id), Progress("usable"))
         if fresh:
             await self._refit_neighbours(concept, seen)
@@ -509,21 +513,34 @@ class Teacher:
             self._spawn(self.refit(concept_id))
 
     @asynccontextmanager
-    async def _turn(self, concept: Concept) -> AsyncIterator[None]:
+    async def _turn(self, lease: Lease, concept: Concept) -> AsyncIterator[None]:
         """Waits until it is among the first in the line, who learn at the same time. A concept can be there twice: when photos came to it
         while it learned, until the earlier training finds out."""
         place = object()
         self._line.append(place)
         self._spawn(self.wake())  # its seat is free for another's head
         try:
-            if (ahead := len(self._line) - self._lessons) > 0:
-                await self.listener.progress(concept, Progress("usable", ahead=ahead))
-            async with self._moved_up:
-                await self._moved_up.wait_for(lambda: self._line.index(place) < self._lessons)
+            await self._wait_in_line(lease, concept, place)
             yield
         finally:
             self._line.remove(place)
             await asyncio.shield(self._move_up())
+
+    async def _wait_in_line(self, lease: Lease, concept: Concept, place: object) -> None:
+        """How many come first is told whenever it changes. Whoever ends the process meanwhile costs nobody in line an attempt."""
+        async with self._moved_up:
+            while (ahead := self._line.index(place) + 1 - self._lessons) > 0:
+                if not lease.waiting:
+                    await self.store.waits(lease.claim, True)
+                    lease.waiting = True
+                await self.listener.progress(concept, Progress("usable", ahead=ahead))
+                await self._moved_up.wait()
+        await self._attempted(lease)
+
+    async def _attempted(self, lease: Lease) -> None:
+        if lease.waiting:
+            await self.store.waits(lease.claim, False)
+            lease.waiting = False
 
     async def _move_up(self) -> None:
         async with self._moved_up:

@@ -6,8 +6,9 @@ Beside the errors named, every method may raise StoreClosed (after close) and St
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from .errors import StoreUnusable
@@ -101,8 +102,8 @@ class ConceptStore(Protocol):
     async def save_regions(self, photo_id: PhotoId, regions: Regions) -> None:
         """Replaces what this encoder had seen. Errors: NotFound (the photo was deleted), WrongFingerprint (none is given)."""
 
-    async def save_box(self, photo_id: PhotoId, box: Box, claim: Claim | None = None) -> None:
-        """Errors: NotFound, LeaseLost where `claim` holds no longer: the photos aren't those the head was fitted from."""
+    async def save_box(self, photo_id: PhotoId, box: Box) -> None:
+        """Of one photo; a training keeps all with its head (`save_head`). Errors: NotFound."""
 
     async def offer_faces(self, photo_id: PhotoId, faces: Sequence[Box], claim: Claim | None = None) -> None:
         """Its teacher is asked which of these is meant. What was offered in the concept's other photos is offered no more, and what
@@ -126,9 +127,13 @@ class ConceptStore(Protocol):
     async def release(self, claim: Claim) -> None:
         """Back to "queued" without counting the attempt (the engine wasn't there). Errors: LeaseLost."""
 
-    async def save_head(self, claim: Claim, head: Head) -> None:
-        """From now on the concept is matched; one head per encoder. Errors: LeaseLost, WrongFingerprint (heads of this encoder
-        have another width, or no fingerprint is given)."""
+    async def waits(self, claim: Claim, waiting: bool) -> None:
+        """A training that only waits for its turn is no attempt: taken off while `waiting`, and counted again after. Errors: LeaseLost."""
+
+    async def save_head(self, claim: Claim, head: Head, boxes: Mapping[PhotoId, Box] = MappingProxyType({})) -> None:
+        """From now on the concept is matched; one head per encoder. `boxes`: where the subject is in its photos, kept with it or not at
+        all: a photo without one is known to no head. Errors: LeaseLost, WrongFingerprint (heads of this encoder have another width, or no
+        fingerprint is given)."""
 
     async def refit_head(self, concept_id: ConceptId, head: Head) -> None:
         """Replaces a head outside a training (a neighbour was added, a correction). Errors: NotFound, WrongFingerprint."""

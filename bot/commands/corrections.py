@@ -93,7 +93,7 @@ async def undo(interaction: Interaction, fact: str) -> None:
     await store.remove_corrections(concept.id, mark.digest, whose)
     await interaction.client.teacher.note(*learning_from(concept))
     left = await store.said(concept.id, mark.digest)
-    async with done_already(interaction, concept, replies.taken_back(concept)):
+    async with done_already(interaction, concept, replies.taken_back(concept, left)):
         await refitted(interaction, concept)  # waited for: until then the head goes by what is taken back
         await answer_anew(interaction, mark, look, concept, replies.undone(concept, left), undo=False)
 
@@ -110,18 +110,15 @@ async def undo_all(interaction: Interaction, fact: str) -> None:
 
 
 # -- steps
-async def undoable(interaction: Interaction, concept: Concept, digest: str) -> UserId | None:
-    """Whose word about the photo is taken back: one's own, or everybody's (None) by its teacher and whoever manages the server, where it is
-    another's that holds. Errors: Refusal not_yours_to_undo."""
-    store, user = interaction.client.store, UserId(interaction.user.id)
-    said = await store.said(concept.id, digest)
-    if said is None or said.user_id == user:
-        return user
-    if can_forget(concept, *who(interaction)):
-        return None
-    if await store.said(concept.id, digest, user):
-        return user
-    raise Refusal("not_yours_to_undo", name=concept.name, teacher_id=concept.owner_id)
+async def undoable(interaction: Interaction, concept: Concept, digest: str) -> UserId:
+    """Whose word about the photo is taken back: that of whom the answer names, by themself, the concept's teacher or whoever manages the
+    server. Pressed again, it takes back nobody else's. Errors: Refusal not_yours_to_undo."""
+    user, author = UserId(interaction.user.id), corrector_in(interaction)
+    if author in (None, user) or can_forget(concept, *who(interaction)):
+        return author or user
+    if await interaction.client.store.said(concept.id, digest, author):
+        raise Refusal("not_yours_to_undo", name=concept.name, teacher_id=concept.owner_id)
+    return author
 
 
 async def keep(interaction: Interaction, concept: Concept, look: Look, present: bool) -> None:
@@ -151,7 +148,8 @@ async def done_already(interaction: Interaction, concept: Concept, told: str) ->
         yield
     except (EngineError, EngineUnreachable, StoreError, discord.HTTPException) as error:
         log.warning("not_answered_anew", concept=concept.id, error=str(error))
-        await reply(interaction, views.said(told, views.GREY), ephemeral=True)
+        why = "" if isinstance(error, discord.HTTPException) else f" {replies.NOT_ANEW}"  # there is no answer to press again
+        await reply(interaction, views.said(told + why, views.GREY), ephemeral=True)
 
 
 def refit(interaction: Interaction, *concepts: Concept) -> None:
@@ -204,6 +202,12 @@ async def concept_or_none(interaction: Interaction, concept_id: ConceptId) -> Co
         return await interaction.client.store.concept(concept_id)
     except NotFound:
         return None
+
+
+def corrector_in(interaction: Interaction) -> UserId | None:
+    texts = [part.content for part in parts_of(interaction) if isinstance(part, discord.TextDisplay)]
+    author = replies.corrector("\n".join(texts))
+    return None if author is None else UserId(author)
 
 
 def question_of(interaction: Interaction) -> str | None:

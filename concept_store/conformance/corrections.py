@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ..errors import NotFound, WrongFingerprint
-from ..records import Said
+from ..records import Said, UserId
 from ..store import ConceptStore
 from .samples import ANNA, BEN, CARA, ENCODER, HOME, NOWHERE, OTHER_ENCODER, Contract, create, learn, same_regions, scope, seen
 
@@ -144,6 +144,21 @@ class CorrectionsContract(Contract):
         assert [one.present for one in await store.corrections(made.id, ENCODER)] == [False]
         await store.remove_corrections(made.id, "photo", made.owner_id)
         assert await store.said(made.id, "photo") == Said(True, CARA)
+
+    async def test_a_teacher_is_none_of_what_others_teach(self, store: ConceptStore) -> None:
+        """Each concept's own word holds, whichever was taught first and whoever else teaches something."""
+        taught = [await learn(store, f"Pet {number}", number, owner_id=UserId(500 + number)) for number in range(4)]
+        for one in taught:
+            await store.add_correction(one.id, [seen(0)], True, "photo", one.owner_id)
+        for one in taught:
+            for other in taught:
+                if other is not one:
+                    await store.add_correction(one.id, [seen(0)], False, "photo", other.owner_id)
+        for one in taught:
+            assert await store.said(one.id, "photo") == Said(True, one.owner_id)
+            assert [correction.present for correction in await store.corrections(one.id, ENCODER)] == [True]
+        found = await store.match(scope(), [seen(0)], digest="photo")
+        assert sorted(match.concept.name for match in found) == [one.name for one in taught]
 
     async def test_what_holds_no_longer_loses_its_vectors_first(self, store: ConceptStore) -> None:
         made = await create(store)

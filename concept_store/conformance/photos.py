@@ -197,14 +197,17 @@ class PhotosContract(Contract):
                 await refused
 
     async def test_whoever_has_lost_the_claim_keeps_no_box_and_offers_no_faces(self, store: ConceptStore) -> None:
-        made = await create(store)
+        made, other = await create(store), await create(store, "Milo")
         first, second = await store.photos(made.id)
+        (others, _) = await store.photos(other.id)
         held = await claim(store)
-        await store.save_box(first.id, LEFT, held)
+        await store.save_head(held, head(0), {first.id: LEFT, others.id: RIGHT})
+        assert [one.box for one in await store.photos(made.id)] == [LEFT, None]
+        assert [one.box for one in await store.photos(other.id)] == [None, None], "another concept's photo isn't this training's"
         await store.offer_faces(second.id, [LEFT, RIGHT], held)
         await store.save_regions(first.id, seen(0))
         await store.remove_photo(second.id)
-        for refused in (store.save_box(first.id, LEFT, held), store.offer_faces(first.id, [LEFT, RIGHT], held)):
+        for refused in (store.save_head(held, head(1), {first.id: LEFT}), store.offer_faces(first.id, [LEFT, RIGHT], held)):
             with pytest.raises(LeaseLost):
                 await refused
         (left,) = await store.photos(made.id)

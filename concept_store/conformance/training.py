@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -194,6 +195,20 @@ class TrainingContract(Contract):
         clock.go_on(LEASE_S)
         assert [await store.queue_position(one.id) for one in (first, second)] == [1, 2]
         assert await store.queue_length() == 2
+
+    async def test_whoever_waits_for_its_turn_has_made_no_attempt(self, store: ConceptStore, clock: TestClock) -> None:
+        made = await create(store)
+        for _ in range(3):  # killed while it waits
+            held = await claim(store)
+            await store.waits(held, True)
+            assert (await store.concept(made.id)).attempts == 0
+            clock.go_on(2 * LEASE_S)
+        with pytest.raises(LeaseLost):
+            await store.waits(replace(held, token="another's"), False)
+        again = await claim(store)
+        await store.waits(again, True)
+        await store.waits(again, False)
+        assert (await store.concept(made.id)).attempts == 1
 
     # -- last words
     async def test_the_last_word_is_owed_once_for_what_is_ready_or_failed(self, store: ConceptStore) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, and_, case, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, case, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..records import ConceptId, Correction, Regions, Said, SaidOf, UserId
@@ -87,10 +87,10 @@ class Corrections(Part):
 def holds() -> ColumnElement[bool]:
     """The concept's teacher said it, or nobody has said anything of that photo later."""
     table, other, taught = correction_table.c, correction_table.alias().c, concepts.alias().c
-    teacher = select(taught.owner_id).where(taught.id == table.concept_id).scalar_subquery()
-    weight, others = (case((one.user_id == teacher, 1), else_=0) for one in (table, other))
-    stronger = or_(others > weight, and_(others == weight, other.ticket > table.ticket))
-    return ~select(other.id).where(other.concept_id == table.concept_id, other.digest == table.digest, stronger).exists()
+    teacher = select(taught.owner_id).where(taught.id == table.concept_id).correlate(correction_table).scalar_subquery()
+    of_photo = select(other.id).where(other.concept_id == table.concept_id, other.digest == table.digest).correlate(correction_table)
+    overruled = or_(of_photo.where(other.user_id == teacher).exists(), of_photo.where(other.ticket > table.ticket).exists())
+    return or_(table.user_id == teacher, ~overruled)
 
 
 async def drop_vectors(connection: AsyncConnection, concept_id: ConceptId, at_most: int, present: bool, newest: int) -> None:

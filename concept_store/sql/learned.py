@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, exists, not_, or_, select
+from sqlalchemy import ColumnElement, and_, delete, exists, not_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..errors import WrongFingerprint
-from ..records import Claim, Concept, ConceptId, Embedding, Head, State
+from ..records import Box, Claim, Concept, ConceptId, Embedding, Head, PhotoId, State
 from .part import Part, must_exist, next_number, put
 from .rows import concept_of, embedding_of, fingerprint, head_of, head_values, select_concepts
-from .tables import concepts, embeddings, heads
+from .tables import concepts, embeddings, heads, photos
 from .training import NO_CLAIM, PLACE, change_held
 
 
 class Learned(Part):
-    async def save_head(self, claim: Claim, head: Head) -> None:
+    async def save_head(self, claim: Claim, head: Head, boxes: Mapping[PhotoId, Box] = MappingProxyType({})) -> None:
         values = {"concept_id": claim.concept_id, **head_values(head)}
         async with self._db.write() as connection:
             await change_held(connection, claim, {"token": claim.token})
             await put_head(connection, values)
+            for photo_id, box in boxes.items():
+                this = and_(photos.c.id == photo_id, photos.c.concept_id == claim.concept_id)
+                await connection.execute(update(photos).where(this).values(box=list(box)))
 
     async def refit_head(self, concept_id: ConceptId, head: Head) -> None:
         values = {"concept_id": concept_id, **head_values(head)}

@@ -46,6 +46,9 @@ class Training(Part):
     async def release(self, claim: Claim) -> None:
         await self._change(claim, {"state": State.QUEUED.value, "attempts": concepts.c.attempts - 1, **NO_CLAIM})
 
+    async def waits(self, claim: Claim, waiting: bool) -> None:
+        await self._change(claim, {"attempts": concepts.c.attempts + (-1 if waiting else 1)})
+
     async def fail(self, claim: Claim, failure: str) -> None:
         await self._change(claim, {"state": State.FAILED.value, "failure": failure, "announced": False, **NO_CLAIM})
 

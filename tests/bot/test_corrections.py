@@ -126,6 +126,37 @@ async def test_where_a_word_is_taken_back_what_another_said_of_the_photo_before_
     assert len(town.engine.fitted[-1].corrections) == 0 and town.engine.fitted[-1].confirmed == 1
 
 
+@pytest.mark.parametrize("undoer", ["bob", "alice"])
+async def test_undo_that_is_pressed_again_takes_nobody_elses_word_back(town, read, undoer):
+    """Bob's own, and Alice's, who teaches it: the first time the answer couldn't be made anew."""
+    await teach(town)
+    carol = town.guild.add_member(town.env.create_user("carol"))
+    biscuit = await concept(town)
+    await carol.click(await describe(town), label="✓ right")
+    told = (await town.bob.click(await describe(town), label="✗ not Biscuit")).response
+    town.engine.refuse["answer"] = EngineUnreachable()
+    (whisper,) = (await getattr(town, undoer).click(told, label="↩ Undo")).followups
+    assert f"That is taken back. What {carol.mention} said holds: **Biscuit** is in this photo. But I can't describe" in read(whisper)
+    town.engine.refuse.clear()
+    again = await getattr(town, undoer).click(told, label="↩ Undo")
+    assert "Biscuit on the grass." in read(again.response) and again.followups == []
+    (left,) = await town.store.corrections(biscuit.id, ENCODER)
+    assert left.present and await town.store.said(biscuit.id, left.digest) == Said(True, carol.id)
+
+
+async def test_whoever_manages_the_server_undoes_their_own_click_and_not_the_teachers(town, read):
+    await teach(town)
+    role = town.guild.create_role("managers", permissions=discord.Permissions(manage_guild=True))
+    boss = town.guild.add_member(town.env.create_user("boss"), roles=[role])
+    first, second = await describe(town), await describe(town)
+    await town.alice.click(first, label="✗ not Biscuit")
+    told = (await boss.click(second, label="✗ not Biscuit")).response
+    back = (await boss.click(told, label="↩ Undo")).response
+    assert f"What {town.alice.mention} said holds: **Biscuit** isn't in this photo." in read(back)
+    (left,) = await town.store.corrections((await concept(town)).id, ENCODER)
+    assert not left.present
+
+
 async def test_who_has_said_something_of_a_photo_takes_it_back_though_another_has_said_more_since(town, read):
     await teach(town)
     carol = town.guild.add_member(town.env.create_user("carol"))
@@ -364,7 +395,8 @@ async def test_a_correction_is_kept_though_its_answer_was_deleted_meanwhile(town
     said = await describe(town)
     env.inject_error("PATCH", "/webhooks/*", status=404, times=1)
     told = await town.bob.click(said, label="✗ not Biscuit")
-    assert ["Noted: **Biscuit** isn't in this photo." in read(answer) for answer in told.followups] == [True]
+    (whisper,) = told.followups
+    assert "Noted: **Biscuit** isn't in this photo." in read(whisper) and "Press the same button" not in read(whisper)
     assert [one.present for one in await town.store.corrections((await concept(town)).id, ENCODER)] == [False]
 
 

@@ -11,7 +11,8 @@ from test_teacher import DeafStore, Room, taught
 
 from bot.engine_client import EngineError
 from bot.permissions import PEOPLE_SETTING
-from concept_store.records import NewPhoto, Scope, State
+from bot.portraits import ADDED_PERSON, SHOWS_PERSON
+from concept_store.records import Kind, NewPhoto, Scope, State
 
 
 async def teach(town, name="Biscuit", colour=RED, who=None, number=2, **more):
@@ -220,15 +221,47 @@ async def test_a_photo_taken_out_while_its_head_is_kept_is_out_of_the_head(store
     *_, last = await store.photos(concept.id)
 
     class Late(DeafStore):
-        async def save_box(self, photo_id: Any, *more: Any) -> None:
+        async def save_head(self, *what: Any) -> None:
             if last in await self._store.photos(concept.id):
                 await self._store.remove_photo(last.id)
-            await self._store.save_box(photo_id, *more)
+            await self._store.save_head(*what)
 
     room.teacher.store = Late(store)  # type: ignore[assignment]
     await room.run()
     assert [len(one.positives) for one in engine.fitted] == [3, 2]
     assert [(one.state, one.photo_count) for one in room.listener.ended] == [(State.READY, 2)]
+
+
+@pytest.mark.parametrize("when", ["before the head", "after the head", "after one was taken out"])
+async def test_photos_that_come_in_any_moment_are_looked_at_for_faces(store, engine, when):
+    """A thing is taught with three photos, and seven with a face in them come."""
+    concept, room = await taught(store, kind=Kind.OBJECT, noun="mug"), Room(store, engine)
+    (first, *_) = before = await store.photos(concept.id)
+    faces = [NewPhoto(photo_of(RED, seed), b"small", f"face {seed}") for seed in range(20, 27)]
+
+    async def come(*removed: Any) -> None:
+        for photo in removed:
+            await store.remove_photo(photo.id)
+        engine.faces = [(0.3, 0.2, 0.7, 0.8)]
+        await store.add_photos(concept.id, faces)
+
+    class Late(DeafStore):
+        async def save_head(self, *what: Any) -> None:
+            if when == "before the head" and not engine.faces:
+                await come()
+            await self._store.save_head(*what)
+            if when == "after the head" and not engine.faces:
+                await come()
+
+    room.teacher.store = Late(store)  # type: ignore[assignment]
+    await room.run()
+    if when == "after one was taken out":
+        await come(first)
+        await room.run()
+    now, kept = await store.concept(concept.id), [photo.id for photo in await store.photos(concept.id)]
+    assert now.failure in (SHOWS_PERSON, ADDED_PERSON) and all(len(one.positives) == 3 for one in engine.fitted[:-1])
+    if when == "after the head":
+        assert kept == [photo.id for photo in before], "those it was learned from stay, all of them"
 
 
 async def test_photos_with_somebodys_face_are_deleted_again_and_it_stays_as_it_was(town, read):
@@ -259,8 +292,7 @@ async def test_where_it_was_still_being_learned_the_rest_can_be_learned_after_ph
     assert "Learned from 2 photos" in read(again.response)
 
 
-@pytest.mark.parametrize("verb", ["save_head", "save_box"])
-async def test_a_bot_killed_while_the_head_is_kept_is_followed_by_one_that_fits_it_with_all_photos(store, engine, verb):
+async def test_a_bot_killed_while_the_head_is_kept_is_followed_by_one_that_fits_it_with_all_photos(store, engine):
     """All photos are seen by then, and a head of the old ones is there: neither may look like a head of all."""
     concept = await taught(store)
     await Room(store, engine).run()
@@ -273,7 +305,7 @@ async def test_a_bot_killed_while_the_head_is_kept_is_followed_by_one_that_fits_
 
     first = Room(store, engine, lease_s=0.2)
     killed: Any = DeafStore(store)
-    setattr(killed, verb, hang)
+    killed.save_head = hang
     first.store = first.teacher.store = killed
     await first.teacher.wake()
     async with asyncio.timeout(30):

@@ -201,6 +201,24 @@ async def test_photos_that_come_while_it_is_told_that_a_person_was_shown_are_kep
     assert (concept.state, concept.photo_count, concept.announced) == (State.QUEUED, 2, False)
 
 
+async def test_what_comes_while_its_place_is_looked_up_is_shown_and_not_its_place(store, kept, monkeypatch):
+    stand = Stand(store, every_s=0.05)
+    stand.replies.open(kept, stand.interaction)
+    await stand.replies.show_queued(kept)
+    await stand.all_done()
+    look_up = store.queue_position
+
+    async def late(concept_id):
+        place = await look_up(concept_id)
+        await stand.replies.progress(kept, Progress("usable", ahead=1))
+        return place
+
+    monkeypatch.setattr(store, "queue_position", late)
+    await stand.replies.move_up()
+    await stand.all_done()
+    assert ["usable now" in edit for edit in stand.interaction.edits] == [False, True]
+
+
 async def test_one_that_is_usable_is_not_said_to_wait_for_its_turn_when_another_has_ended(store, kept):
     stand = Stand(store, every_s=0.2)
     stand.replies.open(kept, stand.interaction)

@@ -191,6 +191,36 @@ async def test_who_waits_to_learn_takes_nobodys_seat_whose_head_is_to_be_fitted(
     assert engine.most_teaching == 1 and most <= 3 and sorted(one.name for one in room.listener.ended) == sorted(names + more)
 
 
+async def test_who_waits_is_told_whenever_there_is_one_less_before_them(room):
+    for number in range(4):
+        await taught(room.store, f"Pet {number}")
+    await room.run()
+    ahead = [progress.ahead for name, progress in room.listener.told if name == "Pet 3" and progress.stage == "usable" and progress.ahead]
+    assert ahead[-1] == 1 and ahead == sorted(set(ahead), reverse=True) and len(ahead) > 1
+
+
+async def test_however_often_the_bot_is_killed_whoever_only_waits_is_not_given_up(store, engine):
+    class Killed(DeafStore):
+        async def waits(self, claim, waiting):
+            if waiting:  # it is counted again at its turn or when the bot ends in good order; killed, it does neither
+                await self._store.waits(claim, True)
+
+    engine.gate.clear()
+    ids = [(await taught(store, f"Pet {number}")).id for number in range(5)]
+    for _ in range(6):
+        killed = Room(store, engine, lease_s=0.5)
+        killed.store = killed.teacher.store = Killed(store)  # type: ignore[assignment]
+        await killed.teacher.wake()
+        async with asyncio.timeout(30):
+            while len(killed.teacher._line) + [(await store.concept(one)).state for one in ids].count(State.FAILED) < len(ids):
+                await asyncio.sleep(0.01)
+        await killed.killed()
+        await asyncio.sleep(0.6)
+    engine.gate.set()
+    await Room(store, engine).run()
+    assert [(await store.concept(one)).state for one in ids].count(State.READY) >= 4, "at most the one that was at its lesson each time"
+
+
 async def test_a_new_concept_and_its_neighbours_are_negatives_of_each_other(room):
     red = await taught(room.store, "Red", RED)
     await room.run()
