@@ -141,13 +141,13 @@ class HttpEngine:
                 if error.slow:
                     raise
                 broken |= not error.absent
-                failure, within_s = error, BROKEN_S if broken else ABSENT_S
+                failure, within_s = error, ABSENT_S
             except EngineError as error:
                 if error.code != "not_ready" or error.facts.get("why"):
                     raise
-                failure, within_s = error, BROKEN_S if broken else WAKING_S
+                failure, within_s = error, WAKING_S
             failed_at = failed_at or time.monotonic()
-            if time.monotonic() - failed_at >= within_s:
+            if time.monotonic() - failed_at >= (BROKEN_S if broken else within_s):
                 raise failure
             await asyncio.sleep(pause_s)
             pause_s = min(4 * pause_s, LONGEST_PAUSE_S)

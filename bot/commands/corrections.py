@@ -6,13 +6,11 @@ faces never, and of a person's photo none, because people nobody asked may be in
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import discord
 import structlog
 
@@ -29,7 +27,7 @@ from ..photos import Photo
 from ..responding import replace, reply
 from ..sights import without_faces
 from .concepts import behind, who
-from .uploads import DOWNLOAD_S
+from .uploads import downloaded
 
 if TYPE_CHECKING:
     from ..app import MyVlmBot
@@ -178,11 +176,7 @@ async def photo_of(interaction: Interaction, digest: str) -> Photo:
     if found is None or not found.items:
         raise Refusal("photo_gone")
     bot = interaction.client
-    try:
-        async with asyncio.timeout(DOWNLOAD_S):
-            data = await bot.http.get_from_cdn(found.items[0].media.url)
-    except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
-        raise Refusal("photo_gone") from error
+    data = await downloaded(bot.http.get_from_cdn(found.items[0].media.url), Refusal("photo_gone"))
     return dataclasses.replace(await bot.reader.again(data, digest), spoiler=found.items[0].spoiler)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 
 import aiohttp
@@ -11,6 +11,8 @@ import discord
 
 from ..errors import Refusal
 from ..photos import Photo, PhotoReader
+
+DOWNLOAD_S = 60.0  # a file of Discord's largest takes so long over 1.4 Mbit/s; only a few are read at a time, so nobody holds up others
 
 
 async def read_attachments(reader: PhotoReader, attachments: Sequence[discord.Attachment]) -> list[Photo]:
@@ -28,15 +30,17 @@ def refuse_size(size_bytes: int, limit_bytes: int, which: int) -> None:
         raise Refusal("too_many_bytes", which=which, size_bytes=size_bytes, limit_bytes=limit_bytes)
 
 
-DOWNLOAD_S = 60.0  # a file of Discord's largest takes so long over 1.4 Mbit/s; only a few are read at a time, so nobody holds up others
-
-
 async def read_attachment(reader: PhotoReader, attachment: discord.Attachment, which: int) -> Photo:
     async def download() -> bytes:
-        try:
-            async with asyncio.timeout(DOWNLOAD_S):
-                return await attachment.read()
-        except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
-            raise Refusal("download_failed", which=which) from error
+        return await downloaded(attachment.read(), Refusal("download_failed", which=which))
 
     return replace(await reader.fetch(download, which), spoiler=attachment.is_spoiler())
+
+
+async def downloaded(file: Awaitable[bytes], refusal: Refusal) -> bytes:
+    """Errors: the refusal, where Discord doesn't hand it out, or not in time."""
+    try:
+        async with asyncio.timeout(DOWNLOAD_S):
+            return await file
+    except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+        raise refusal from error

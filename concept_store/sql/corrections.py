@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, case, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, case, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..records import ConceptId, Correction, Regions, Said, SaidOf, UserId
@@ -86,11 +86,16 @@ class Corrections(Part):
 
 def holds() -> ColumnElement[bool]:
     """The concept's teacher said it, or nobody has said anything of that photo later."""
-    table, other, taught = correction_table.c, correction_table.alias().c, concepts.alias().c
-    teacher = select(taught.owner_id).where(taught.id == table.concept_id).correlate(correction_table).scalar_subquery()
+    table, other, teacher = correction_table.c, correction_table.alias().c, teacher_of_it()
     of_photo = select(other.id).where(other.concept_id == table.concept_id, other.digest == table.digest).correlate(correction_table)
     overruled = or_(of_photo.where(other.user_id == teacher).exists(), of_photo.where(other.ticket > table.ticket).exists())
     return or_(table.user_id == teacher, ~overruled)
+
+
+def teacher_of_it() -> ScalarSelect[int]:
+    """Who teaches the concept of a correction; where many are looked at, of each its own."""
+    taught = concepts.alias().c
+    return select(taught.owner_id).where(taught.id == correction_table.c.concept_id).correlate(correction_table).scalar_subquery()
 
 
 async def drop_vectors(connection: AsyncConnection, concept_id: ConceptId, at_most: int, present: bool, newest: int) -> None:
@@ -103,8 +108,7 @@ async def drop_vectors(connection: AsyncConnection, concept_id: ConceptId, at_mo
     if number <= at_most:
         return
     older = select(table.id).where(*seen, table.ticket < newest)
-    teacher = select(concepts.c.owner_id).where(concepts.c.id == concept_id).scalar_subquery()
-    by_teacher = case((table.user_id == teacher, 1), else_=0)
+    by_teacher = case((table.user_id == teacher_of_it(), 1), else_=0)
     holding = case((holds(), 1), else_=0)
     dropped = older.order_by(holding, by_teacher, table.present != present, table.ticket).limit(number - at_most)
     await connection.execute(delete(correction_regions).where(correction_regions.c.correction_id.in_(dropped)))

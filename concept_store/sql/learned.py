@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..errors import WrongFingerprint
 from ..records import Box, Claim, Concept, ConceptId, Embedding, Head, PhotoId, State
-from .part import Part, must_exist, next_number, put
+from .part import Part, must_exist, must_hold, next_number, put
 from .rows import concept_of, embedding_of, fingerprint, head_of, head_values, select_concepts
 from .tables import concepts, embeddings, heads, photos
 from .training import NO_CLAIM, PLACE, change_held
@@ -21,7 +21,7 @@ class Learned(Part):
     async def save_head(self, claim: Claim, head: Head, boxes: Mapping[PhotoId, Box] = MappingProxyType({})) -> None:
         values = {"concept_id": claim.concept_id, **head_values(head)}
         async with self._db.write() as connection:
-            await change_held(connection, claim, {"token": claim.token})
+            await must_hold(connection, claim)
             await put_head(connection, values)
             for photo_id, box in boxes.items():
                 this = and_(photos.c.id == photo_id, photos.c.concept_id == claim.concept_id)

@@ -117,4 +117,4 @@ async def test_an_unacknowledged_command_gives_the_page_back_after_discords_thre
     env.backend.register_commands(None, [{"name": "nothing", "description": "does nothing", "type": 1}])
     started = time.monotonic()
     await world.members[0].slash(world.channel, "nothing")
-    assert 0.3 <= time.monotonic() - started < 30
+    assert 0.3 <= time.monotonic() - started < 3  # the three seconds that it would be
